@@ -1,0 +1,316 @@
+"""
+The contracts: what a session is to an application, and what a store owes.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+
+class ISession(Interface):
+    """
+    A live session: what L{twisted.web.server.Session} offers, and data that
+    outlives the process.
+
+    There is one live object per session and process; requests that run at the
+    same time share it.
+    """
+
+    uid = Attribute("The token: the L{bytes} that the browser holds.  Secret.")
+    sid = Attribute("The public handle, a L{str}; safe to log; survives a rework.")
+    data = Attribute(
+        "A mutable mapping of L{str} to JSON values, saved before the response "
+        "leaves.  Changes inside of nested lists and dicts are noticed."
+    )
+    sessionKey = Attribute("The owner, usually a user name, or L{None}.  A L{str}.")
+    created = Attribute("When it began, in seconds since the epoch.")
+    lastModified = Attribute("When it was last touched, in seconds since the epoch.")
+    sessionTimeout = Attribute("How long it lives without a touch, in seconds.")
+    absoluteTimeout = Attribute(
+        "How long it lives at the most, in seconds from C{created}, or L{None}.  "
+        "Neither a touch nor a rework extends it."
+    )
+    endReason = Attribute("Why it ended (L{txsessions.lifetime}); L{None} while it lives.")
+
+    def touch():
+        """
+        Mark the session as used now, which begins its idle time-out anew.
+        """
+
+    def notifyOnExpire(callback):
+        """
+        Call C{callback()} once when the session ends, for whatever reason.
+
+        A callback that raises is logged and stops no other.  One that is
+        registered after the end is called at once.
+
+        @param callback: A callable without arguments.
+        """
+
+    def expire():
+        """
+        End the session (log out).  A second call does nothing.
+
+        The response of the request that called it leaves when the store has
+        confirmed the end.
+        """
+
+    def commit():
+        """
+        Save now what has changed.
+
+        @return: A L{Deferred} that fires with L{None} when it is stored, or
+            when nothing was to be stored; and fails with
+            L{SessionNotFound<txsessions.errors.SessionNotFound>} when the
+            session has ended, with
+            L{StoreUnavailable<txsessions.errors.StoreUnavailable>} when the
+            store cannot answer, with
+            L{InvalidSessionData<txsessions.errors.InvalidSessionData>} when a
+            value cannot be kept.
+        """
+
+    def modify(function):
+        """
+        Read, change and write the data in one atomic step over all workers.
+
+        What the session has changed so far is saved first.  Then C{function}
+        gets the data as stored at that moment; when somebody else was faster
+        it is called again on fresh data, so it must do nothing else.
+
+        @param function: Called with a mutable mapping like C{data}; must not
+            return a L{Deferred}.
+        @return: A L{Deferred} that fires with the result of C{function} when
+            its changes are stored; and fails as L{commit} does, with
+            L{VersionConflict<txsessions.errors.VersionConflict>} when others
+            were faster too many times, or with what C{function} raised
+            (nothing is changed then).
+        """
+
+    def rework():
+        """
+        Give the session a new token.  The old one is dead at once.
+
+        @return: A L{Deferred} that fires with the new token as L{bytes};
+            and fails as L{commit} does.
+        """
+
+    def logIn(sessionKey):
+        """
+        Set the owner and rework, in one atomic step, so that a token that
+        anybody knew before the log-in is worth nothing after it.
+
+        @param sessionKey: The owner, any L{str}.
+        @return: A L{Deferred} that fires with L{None}; and fails as L{commit}
+            does.
+        """
+
+    def logOut():
+        """
+        End the session.
+
+        @return: A L{Deferred} that fires with L{None} when the store has
+            confirmed the end (or knew of it); and fails with
+            L{StoreUnavailable<txsessions.errors.StoreUnavailable>}: the
+            session lives on then.
+        """
+
+
+class ISessionStore(Interface):
+    """
+    Keeps records.  Every operation is one atomic step, and no operation blocks
+    the reactor.
+
+    Five answers are five different things, for every operation that names a
+    session:
+
+      - B{absent}: L{loadSession} gives the default, the others say so as each
+        describes;
+      - B{ended}, and the end is still remembered:
+        L{SessionEnded<txsessions.errors.SessionEnded>};
+      - B{unavailable}:
+        L{StoreUnavailable<txsessions.errors.StoreUnavailable>};
+      - B{corrupt}: L{CorruptRecord<txsessions.errors.CorruptRecord>}, once; the
+        record has been put aside by then, and later the session is absent;
+      - B{unknown key}: L{UnknownKey<txsessions.errors.UnknownKey>}; nothing was
+        changed.
+
+    A C{sid} is 32 hexadecimal digits.  Whatever time-out a caller gives a
+    Deferred, a store goes on to treat the operations of one process on one
+    session in the order in which they were called.
+
+    An end stays remembered for at least a minute, so that whoever comes late
+    can be told; a record is never born again by a save, remembered or not.
+    """
+
+    clock = Attribute(
+        "The L{twisted.internet.interfaces.IReactorTime} the store measures by, "
+        "or L{None} until a manager lends its own.  A store with a time of its "
+        "own (a server's) translates at its edge."
+    )
+
+    def loadSession(sid, default=None):
+        """
+        The record as it is stored, also when its deadline has passed and
+        nobody has claimed it yet.
+
+        @return: A L{Deferred} that fires with a
+            L{Record<txsessions.record.Record>}, or with C{default} when there
+            is none; and fails with
+            L{SessionEnded<txsessions.errors.SessionEnded>}.
+        """
+
+    def createSession(record):
+        """
+        Insert the record if its C{sid} is free.
+
+        @return: A L{Deferred} that fires with L{True} when it was inserted,
+            with L{False} when there is such a session or its end is still
+            remembered; nothing was changed then.
+        """
+
+    def saveSession(change):
+        """
+        Apply a L{Change<txsessions.record.Change>} to a live record, as
+        L{txsessions.record.apply} does; durable when the Deferred fires.
+
+        @return: A L{Deferred} that fires with the version of the record after
+            the change; and fails with
+            L{SessionEnded<txsessions.errors.SessionEnded>} (or
+            L{SessionNotFound<txsessions.errors.SessionNotFound>}, when the end
+            is no longer remembered), with
+            L{VersionConflict<txsessions.errors.VersionConflict>} when the
+            record is not as the change expects.  Nothing was changed then.
+        """
+
+    def deleteSession(sid, reason="revoked"):
+        """
+        End the session.
+
+        @param reason: Why, one of the constants of L{txsessions.lifetime}.
+        @return: A L{Deferred} that fires with the last
+            L{Record<txsessions.record.Record>} for exactly one of all callers
+            that end this session, and with L{None} for the others, and when
+            there is no such session.
+        """
+
+    def hasSession(sid):
+        """
+        Whether there is such a session, that has not ended.
+
+        @return: A L{Deferred} that fires with a L{bool}.
+        """
+
+
+class ISessionSweep(Interface):
+    """
+    A store that ends what has expired.
+    """
+
+    def claimExpired(limit):
+        """
+        End at most C{limit} records whose deadline has passed on the store's
+        clock, those that are longest overdue first.  Each is given to exactly
+        one of all callers, in all processes.
+
+        A record that is damaged is put aside and not given.
+
+        @param limit: How many, an L{int} of 1 or more.
+        @return: A L{Deferred} that fires with a
+            L{Claim<txsessions.stores.Claim>}.
+        """
+
+
+class ISessionIndex(Interface):
+    """
+    A store that finds the sessions of an owner.
+    """
+
+    def findSessions(sessionKey):
+        """
+        The live records of an owner, oldest first.
+
+        @param sessionKey: Any L{str}.
+        @return: A L{Deferred} that fires with a L{list} of
+            L{Record<txsessions.record.Record>}.
+        """
+
+
+class ISessionStoreAdministration(Interface):
+    """
+    What people do with a store from outside of the application.
+    """
+
+    isMultiprocessSafe = Attribute(
+        "Whether several processes may use the same sessions through stores of "
+        "this kind at the same time, a L{bool}."
+    )
+    isThreadSafe = Attribute(
+        "Whether its methods may be called from any thread, a L{bool}.  Ours are "
+        "called in the reactor's, as Twisted has it."
+    )
+
+    def setup():
+        """
+        Make the store ready: its directory, tables, schema.  What is there
+        stays.
+
+        @return: A L{Deferred} that fires with L{None}; and fails with
+            L{StoreUnusable<txsessions.errors.StoreUnusable>}, whose text is
+            one line that says what to do.
+        """
+
+    def iterSessions():
+        """
+        Browse all live records, in no certain order, without holding them all
+        in memory.
+
+        @return: An asynchronous iterator (C{async for}) of pairs of C{sid} and
+            L{Record<txsessions.record.Record>}.
+        """
+
+    def deleteOldSessions(minutes):
+        """
+        End the sessions that nobody touched for so many minutes.
+
+        @param minutes: An L{int} or L{float}.
+        @return: A L{Deferred} that fires with how many it ended, an L{int}.
+        """
+
+
+class IConnectedStore(Interface):
+    """
+    A store that holds on to something: a file, a thread, a connection.
+
+    Its operations open it when it is not open.
+    """
+
+    def close():
+        """
+        Finish what is under way, then let go.  A second call is no error.
+
+        @return: A L{Deferred} that fires with L{None} when all that was
+            accepted is stored.
+        """
+
+
+class ISessionStoreFactory(Interface):
+    """
+    Makes stores from the text form C{"prefix:argument:key=value"}, which has
+    the grammar of Twisted's endpoints.  A plugin (L{twisted.plugin.IPlugin})
+    that provides this makes a further kind of store known to
+    L{txsessions.stores.openStore} and to C{--store}.
+    """
+
+    prefix = Attribute("The word before the first colon, a L{str}.")
+    summary = Attribute("One line for C{--help-stores}: arguments and purpose, a L{str}.")
+
+    def createStore(arguments, options):
+        """
+        Make a store.  Import its driver here and not before.
+
+        @param arguments: The positional arguments, a L{list} of L{str}.
+        @param options: The C{key=value} arguments, a L{dict} of L{str}.
+        @return: An L{ISessionStore}.
+        @raise ValueError: The arguments do not fit; the text says how they
+            should.
+        """

@@ -1,0 +1,175 @@
+"""
+A record: the frozen facts that a store keeps of one session; and a change: one
+delta to a record.
+
+A store never gets a whole record to overwrite: it gets a L{Change} and applies
+it to whatever it holds at that moment, so that concurrent changes of different
+attributes all survive.  L{apply} is that one rule; every engine that can read
+and write under a lock of its own calls it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from hmac import compare_digest
+from types import MappingProxyType
+from typing import Final
+
+import attrs
+
+from .errors import SessionEnded, VersionConflict
+from .lifetime import endReason
+
+
+class Unchanged(Enum):
+    """
+    The type of L{UNCHANGED}: a fact that a change leaves as it is (C{None}
+    is a value of some of them).
+    """
+
+    UNCHANGED = "unchanged"
+
+    def __repr__(self) -> str:
+        return "UNCHANGED"
+
+
+UNCHANGED: Final = Unchanged.UNCHANGED
+
+NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
+
+
+@attrs.frozen
+class Record:
+    """
+    What a store keeps of one session.
+
+    Its C{repr} shows the public handle and nothing that is secret.
+
+    @ivar sid: The public, stable handle: 32 hexadecimal digits.
+    @ivar verifier: The digest of the secret half of the token
+        (L{txsessions.token.digest}), 32 bytes.
+    @ivar created: When the session began, in seconds since the epoch.
+    @ivar lastModified: When it was last touched, in seconds since the epoch.
+        Never goes back.
+    @ivar sessionTimeout: The idle time-out: how long it lives without a touch,
+        in seconds.
+    @ivar absoluteTimeout: How long it lives at the most, in seconds from
+        C{created}; C{None}: without such a limit.
+    @ivar sessionKey: The owner, usually a user name, or C{None}.
+    @ivar attributes: What the application keeps: names (C{"data:"} or
+        C{"component:"} and a key) to JSON texts.
+    @ivar version: Counts the changes of content, from 1.  A mere touch does
+        not count.
+    """
+
+    sid: str
+    verifier: bytes = attrs.field(repr=False)
+    created: float = attrs.field(repr=False)
+    lastModified: float = attrs.field(repr=False)
+    sessionTimeout: float = attrs.field(repr=False)
+    absoluteTimeout: float | None = attrs.field(repr=False, default=None)
+    sessionKey: str | None = attrs.field(repr=False, default=None)
+    attributes: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
+    version: int = 1
+
+
+@attrs.frozen
+class Change:
+    """
+    One delta to a record.  What is left at its default stays as it is.
+
+    @ivar sid: Whose record.
+    @ivar set: Attributes to set: names to JSON texts.
+    @ivar unset: Names of attributes to remove; one that is not there is no
+        error.
+    @ivar lastModified: A touch, in seconds since the epoch; one that is older
+        than the record's own changes nothing.
+    @ivar sessionKey: The new owner, or C{None} for none.
+    @ivar verifier: The new verifier (a rework).
+    @ivar sessionTimeout: The new idle time-out, in seconds.
+    @ivar absoluteTimeout: The new absolute time-out, in seconds, or C{None}.
+    @ivar expectedVersion: Apply only to this version of the record.
+    @ivar expectedVerifier: Apply only while this is the verifier.
+    """
+
+    sid: str
+    set: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
+    unset: frozenset[str] = attrs.field(repr=False, default=frozenset())
+    lastModified: float | None = attrs.field(repr=False, default=None)
+    sessionKey: str | None | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    verifier: bytes | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    sessionTimeout: float | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    absoluteTimeout: float | None | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    expectedVersion: int | None = attrs.field(repr=False, default=None)
+    expectedVerifier: bytes | None = attrs.field(repr=False, default=None)
+
+    @property
+    def isTouch(self) -> bool:
+        """
+        Whether this changes nothing but C{lastModified}.
+        """
+        return not (
+            self.set
+            or self.unset
+            or self.sessionKey is not UNCHANGED
+            or self.verifier is not UNCHANGED
+            or self.sessionTimeout is not UNCHANGED
+            or self.absoluteTimeout is not UNCHANGED
+        )
+
+
+def apply(record: Record, change: Change) -> Record:
+    """
+    The record as it is after the change.
+
+    @raise VersionConflict: The change was for another version or verifier.
+    @raise SessionEnded: The change touches the session after its deadline: a
+        touch that comes too late revives nothing.
+    """
+    if change.expectedVersion is not None and change.expectedVersion != record.version:
+        raise VersionConflict(record.sid)
+    if change.expectedVerifier is not None and not compare_digest(
+        change.expectedVerifier, record.verifier
+    ):
+        raise VersionConflict(record.sid)
+    lastModified = record.lastModified
+    if change.lastModified is not None:
+        reason = endReason(record, change.lastModified)
+        if reason is not None:
+            raise SessionEnded(record.sid, reason)
+        lastModified = max(lastModified, change.lastModified)
+    if change.isTouch:
+        return attrs.evolve(record, lastModified=lastModified)
+    return attrs.evolve(
+        record,
+        lastModified=lastModified,
+        attributes=mergedAttributes(record.attributes, change),
+        version=record.version + 1,
+        **_facts(change),
+    )
+
+
+def mergedAttributes(attributes: Mapping[str, bytes], change: Change) -> Mapping[str, bytes]:
+    """
+    The attributes after the change; a new mapping where it changes any.
+    """
+    if not change.set and not change.unset:
+        return attributes
+    merged = {**attributes, **change.set}
+    for name in change.unset:
+        merged.pop(name, None)
+    return merged
+
+
+def _facts(change: Change) -> dict[str, object]:
+    """
+    The single facts that a change sets anew.
+    """
+    facts = {
+        "sessionKey": change.sessionKey,
+        "verifier": change.verifier,
+        "sessionTimeout": change.sessionTimeout,
+        "absoluteTimeout": change.absoluteTimeout,
+    }
+    return {name: value for name, value in facts.items() if value is not UNCHANGED}

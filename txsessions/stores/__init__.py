@@ -1,0 +1,9 @@
+"""
+Stores: where records are kept.
+
+Nothing in here imports a driver; each store's module does so for itself.
+"""
+
+from .claim import Claim
+
+__all__ = ["Claim"]

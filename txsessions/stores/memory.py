@@ -1,0 +1,195 @@
+"""
+Sessions in the memory of one process: gone with it, and fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.runtime import seconds
+from zope.interface import implementer
+
+from ..deadlines import Deadlines
+from ..errors import SessionEnded, SessionError, SessionNotFound
+from ..interfaces import ISessionIndex, ISessionStore, ISessionStoreAdministration, ISessionSweep
+from ..lifetime import IDLE, REVOKED, deadline, endReason
+from ..record import Change, Record, apply
+from .claim import Claim, Ending
+from .remembrance import Remembrance
+
+T = TypeVar("T")
+
+
+@implementer(ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration)
+class MemoryStore:
+    """
+    Keeps records in dictionaries.  Every operation is done when it returns.
+
+    @ivar clock: See L{ISessionStore}.
+    """
+
+    isMultiprocessSafe = False
+    isThreadSafe = False
+
+    def __init__(self, clock: IReactorTime | None = None) -> None:
+        self.clock = clock
+        self._records: dict[str, Record] = {}
+        self._owned: dict[str, dict[str, None]] = {}
+        self._ends = Remembrance()
+        self._deadlines = Deadlines(self._deadlineOf)
+
+    def loadSession(self, sid: str, default: T | None = None) -> Deferred[Record | T | None]:
+        """
+        See L{ISessionStore.loadSession}.
+        """
+        record = self._records.get(sid)
+        if record is not None:
+            return succeed(record)
+        reason = self._ends.reason(sid)
+        return succeed(default) if reason is None else fail(SessionEnded(sid, reason))
+
+    def createSession(self, record: Record) -> Deferred[bool]:
+        """
+        See L{ISessionStore.createSession}.
+        """
+        sid = record.sid
+        if sid in self._records or self._ends.reason(sid) is not None:
+            return succeed(False)
+        self._put(record)
+        self._deadlines.add(sid, deadline(record))
+        return succeed(True)
+
+    def saveSession(self, change: Change) -> Deferred[int]:
+        """
+        See L{ISessionStore.saveSession}.
+        """
+        sid = change.sid
+        record = self._records.get(sid)
+        if record is None:
+            return fail(self._gone(sid))
+        try:
+            after = apply(record, change)
+        except SessionError as e:
+            return fail(e)
+        if after.sessionKey != record.sessionKey:
+            self._disown(record)
+            self._put(after)
+        else:
+            self._records[sid] = after
+        if not change.isTouch:
+            self._deadlines.add(sid, deadline(after))
+        return succeed(after.version)
+
+    def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.deleteSession}.
+        """
+        if sid not in self._records:
+            return succeed(None)
+        self._deadlines.discard(sid)
+        return succeed(self._end(sid, reason))
+
+    def hasSession(self, sid: str) -> Deferred[bool]:
+        """
+        See L{ISessionStore.hasSession}.
+        """
+        return succeed(sid in self._records)
+
+    def claimExpired(self, limit: int) -> Deferred[Claim]:
+        """
+        See L{ISessionSweep.claimExpired}.
+        """
+        now = self._now()
+        self._ends.forget(now)
+        endings = []
+        for sid in self._deadlines.popDue(now, limit):
+            reason = endReason(self._records[sid], now) or IDLE
+            endings.append(Ending(self._end(sid, reason), reason))
+        return succeed(Claim(endings, self._deadlines.next()))
+
+    def findSessions(self, sessionKey: str) -> Deferred[list[Record]]:
+        """
+        See L{ISessionIndex.findSessions}.
+        """
+        found = [self._records[sid] for sid in self._owned.get(sessionKey, ())]
+        return succeed(sorted(found, key=lambda record: record.created))
+
+    def setup(self) -> Deferred[None]:
+        """
+        See L{ISessionStoreAdministration.setup}.
+        """
+        return succeed(None)
+
+    async def iterSessions(self) -> AsyncIterator[tuple[str, Record]]:
+        """
+        See L{ISessionStoreAdministration.iterSessions}.
+        """
+        for sid in list(self._records):
+            record = self._records.get(sid)
+            if record is not None:
+                yield sid, record
+
+    def deleteOldSessions(self, minutes: float) -> Deferred[int]:
+        """
+        See L{ISessionStoreAdministration.deleteOldSessions}.
+        """
+        old = list(self._olderThan(self._now() - 60 * minutes))
+        for sid in old:
+            self.deleteSession(sid, IDLE)
+        return succeed(len(old))
+
+    def _olderThan(self, moment: float) -> Iterator[str]:
+        """
+        The sessions that were last touched at that moment or before.
+        """
+        return (sid for sid, record in self._records.items() if record.lastModified <= moment)
+
+    def _now(self) -> float:
+        """
+        The present, on the store's clock.
+        """
+        return seconds() if self.clock is None else self.clock.seconds()
+
+    def _deadlineOf(self, sid: str) -> float | None:
+        """
+        For L{Deadlines}.
+        """
+        record = self._records.get(sid)
+        return None if record is None else deadline(record)
+
+    def _put(self, record: Record) -> None:
+        """
+        Keep a record, and index it by its owner.
+        """
+        self._records[record.sid] = record
+        if record.sessionKey is not None:
+            self._owned.setdefault(record.sessionKey, {})[record.sid] = None
+
+    def _disown(self, record: Record) -> None:
+        """
+        Take a record out of the index.
+        """
+        if record.sessionKey is not None:
+            owned = self._owned[record.sessionKey]
+            del owned[record.sid]
+            if not owned:
+                del self._owned[record.sessionKey]
+
+    def _end(self, sid: str, reason: str) -> Record:
+        """
+        Take a live record out, and remember its end.
+        """
+        record = self._records.pop(sid)
+        self._disown(record)
+        self._ends.remember(sid, reason, self._now())
+        return record
+
+    def _gone(self, sid: str) -> SessionNotFound:
+        """
+        The error for a session that is not among the live ones.
+        """
+        reason = self._ends.reason(sid)
+        return SessionNotFound(sid) if reason is None else SessionEnded(sid, reason)
