@@ -4,7 +4,17 @@ The contracts: what a session is to an application, and what a store owes.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from zope.interface import Attribute, Interface
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+
+    from twisted.internet.defer import Deferred
+
+    from .record import Change, Record
+    from .stores.claim import Claim
 
 
 class ISession(Interface):
@@ -32,12 +42,12 @@ class ISession(Interface):
     )
     endReason = Attribute("Why it ended (L{txsessions.lifetime}); L{None} while it lives.")
 
-    def touch():
+    def touch() -> None:
         """
         Mark the session as used now, which begins its idle time-out anew.
         """
 
-    def notifyOnExpire(callback):
+    def notifyOnExpire(callback: Callable[[], object]) -> None:
         """
         Call C{callback()} once when the session ends, for whatever reason.
 
@@ -47,7 +57,7 @@ class ISession(Interface):
         @param callback: A callable without arguments.
         """
 
-    def expire():
+    def expire() -> None:
         """
         End the session (log out).  A second call does nothing.
 
@@ -55,7 +65,7 @@ class ISession(Interface):
         confirmed the end.
         """
 
-    def commit():
+    def commit() -> Deferred[None]:
         """
         Save now what has changed.
 
@@ -69,7 +79,7 @@ class ISession(Interface):
             value cannot be kept.
         """
 
-    def modify(function):
+    def modify(function: Callable[[MutableMapping[str, Any]], Any]) -> Deferred[Any]:
         """
         Read, change and write the data in one atomic step over all workers.
 
@@ -86,7 +96,7 @@ class ISession(Interface):
             (nothing is changed then).
         """
 
-    def rework():
+    def rework() -> Deferred[bytes]:
         """
         Give the session a new token.  The old one is dead at once.
 
@@ -94,7 +104,7 @@ class ISession(Interface):
             and fails as L{commit} does.
         """
 
-    def logIn(sessionKey):
+    def logIn(sessionKey: str) -> Deferred[None]:
         """
         Set the owner and rework, in one atomic step, so that a token that
         anybody knew before the log-in is worth nothing after it.
@@ -104,7 +114,7 @@ class ISession(Interface):
             does.
         """
 
-    def logOut():
+    def logOut() -> Deferred[None]:
         """
         End the session.
 
@@ -148,7 +158,7 @@ class ISessionStore(Interface):
         "own (a server's) translates at its edge."
     )
 
-    def loadSession(sid, default=None):
+    def loadSession(sid: str, default: Any = None) -> Deferred[Any]:
         """
         The record as it is stored, also when its deadline has passed and
         nobody has claimed it yet.
@@ -159,7 +169,7 @@ class ISessionStore(Interface):
             L{SessionEnded<txsessions.errors.SessionEnded>}.
         """
 
-    def createSession(record):
+    def createSession(record: Record) -> Deferred[bool]:
         """
         Insert the record if its C{sid} is free.
 
@@ -168,7 +178,7 @@ class ISessionStore(Interface):
             remembered; nothing was changed then.
         """
 
-    def saveSession(change):
+    def saveSession(change: Change) -> Deferred[int]:
         """
         Apply a L{Change<txsessions.record.Change>} to a live record, as
         L{txsessions.record.apply} does; durable when the Deferred fires.
@@ -182,7 +192,7 @@ class ISessionStore(Interface):
             record is not as the change expects.  Nothing was changed then.
         """
 
-    def deleteSession(sid, reason="revoked"):
+    def deleteSession(sid: str, reason: str = "revoked") -> Deferred[Record | None]:
         """
         End the session.
 
@@ -193,7 +203,7 @@ class ISessionStore(Interface):
             there is no such session.
         """
 
-    def hasSession(sid):
+    def hasSession(sid: str) -> Deferred[bool]:
         """
         Whether there is such a session, that has not ended.
 
@@ -206,7 +216,7 @@ class ISessionSweep(Interface):
     A store that ends what has expired.
     """
 
-    def claimExpired(limit):
+    def claimExpired(limit: int) -> Deferred[Claim]:
         """
         End at most C{limit} records whose deadline has passed on the store's
         clock, those that are longest overdue first.  Each is given to exactly
@@ -225,7 +235,7 @@ class ISessionIndex(Interface):
     A store that finds the sessions of an owner.
     """
 
-    def findSessions(sessionKey):
+    def findSessions(sessionKey: str) -> Deferred[list[Record]]:
         """
         The live records of an owner, oldest first.
 
@@ -249,7 +259,7 @@ class ISessionStoreAdministration(Interface):
         "called in the reactor's, as Twisted has it."
     )
 
-    def setup():
+    def setup() -> Deferred[None]:
         """
         Make the store ready: its directory, tables, schema.  What is there
         stays.
@@ -259,7 +269,7 @@ class ISessionStoreAdministration(Interface):
             one line that says what to do.
         """
 
-    def iterSessions():
+    def iterSessions() -> AsyncIterator[tuple[str, Record]]:
         """
         Browse all live records, in no certain order, without holding them all
         in memory.
@@ -268,7 +278,7 @@ class ISessionStoreAdministration(Interface):
             L{Record<txsessions.record.Record>}.
         """
 
-    def deleteOldSessions(minutes):
+    def deleteOldSessions(minutes: float) -> Deferred[int]:
         """
         End the sessions that nobody touched for so many minutes.
 
@@ -284,7 +294,7 @@ class IConnectedStore(Interface):
     Its operations open it when it is not open.
     """
 
-    def close():
+    def close() -> Deferred[None]:
         """
         Finish what is under way, then let go.  A second call is no error.
 
@@ -304,7 +314,7 @@ class ISessionStoreFactory(Interface):
     prefix = Attribute("The word before the first colon, a L{str}.")
     summary = Attribute("One line for C{--help-stores}: arguments and purpose, a L{str}.")
 
-    def createStore(arguments, options):
+    def createStore(arguments: Sequence[str], options: Mapping[str, str]) -> Any:
         """
         Make a store.  Import its driver here and not before.
 

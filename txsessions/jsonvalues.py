@@ -65,9 +65,7 @@ def _tooDeep(key: str) -> SessionTooLarge:
     """
     The error for a value that is nested too deep.
     """
-    return SessionTooLarge(
-        f"session.data[{key!r}] is nested deeper than {MAXIMUM_DEPTH} levels"
-    )
+    return SessionTooLarge(f"session.data[{key!r}] is nested deeper than {MAXIMUM_DEPTH} levels")
 
 
 def _isDeeper(value: object, levels: int) -> bool:

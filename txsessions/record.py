@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import Enum
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
@@ -97,10 +97,10 @@ class Change:
     set: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
     unset: frozenset[str] = attrs.field(repr=False, default=frozenset())
     lastModified: float | None = attrs.field(repr=False, default=None)
-    sessionKey: str | None | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    sessionKey: str | Unchanged | None = attrs.field(repr=False, default=UNCHANGED)
     verifier: bytes | Unchanged = attrs.field(repr=False, default=UNCHANGED)
     sessionTimeout: float | Unchanged = attrs.field(repr=False, default=UNCHANGED)
-    absoluteTimeout: float | None | Unchanged = attrs.field(repr=False, default=UNCHANGED)
+    absoluteTimeout: float | Unchanged | None = attrs.field(repr=False, default=UNCHANGED)
     expectedVersion: int | None = attrs.field(repr=False, default=None)
     expectedVerifier: bytes | None = attrs.field(repr=False, default=None)
 
@@ -162,7 +162,7 @@ def mergedAttributes(attributes: Mapping[str, bytes], change: Change) -> Mapping
     return merged
 
 
-def _facts(change: Change) -> dict[str, object]:
+def _facts(change: Change) -> dict[str, Any]:
     """
     The single facts that a change sets anew.
     """
