@@ -77,7 +77,7 @@ class Deadlines:
             deadline = self._deadlineOf(name)
             if deadline is None:
                 continue
-            if deadline > now:
+            if deadline > earliest:
                 self.add(name, deadline)
             else:
                 due.append(name)
