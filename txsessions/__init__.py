@@ -1,7 +1,24 @@
 """
-Sessions for Twisted Web that outlive the process.
+Sessions for Twisted Web that outlive the process, work across processes, never
+lose a write, never come back from the dead, and tell you when they end.
 """
 
 from ._version import __version__
+from .components import persistentComponent
+from .cookie import SessionCookie
+from .manager import SessionManager
+from .session import Session
+from .web.request import Request, SessionRequestMixin
+from .web.site import SessionSiteMixin, Site
 
-__all__ = ["__version__"]
+__all__ = [
+    "Request",
+    "Session",
+    "SessionCookie",
+    "SessionManager",
+    "SessionRequestMixin",
+    "SessionSiteMixin",
+    "Site",
+    "__version__",
+    "persistentComponent",
+]

@@ -1,0 +1,237 @@
+"""
+Components of a session that outlive the process.
+
+An attrs class is declared persistent under a key and a version; its instances
+are then kept as an attribute of the record, typed, and brought up to date when
+a newer version of the class reads an older text.  An attribute of a component
+that this process does not know is carried through untouched, because only
+changes are ever saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, MutableMapping
+from typing import Any, Final, TypeVar
+
+import attrs
+import msgspec
+from twisted.python.components import getAdapterFactory, registerAdapter
+from twisted.python.reflect import qual
+from twisted.web.server import Session
+from zope.interface.interface import InterfaceClass
+
+from .errors import InvalidSessionData
+
+PREFIX: Final = "component:"
+"""
+Begins the names of the attributes of a record that are components.
+"""
+
+T = TypeVar("T")
+Upgrade = Callable[[int, dict[str, Any]], dict[str, Any]]
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Stored(msgspec.Struct):
+    """
+    A component as it is stored.
+
+    @ivar version: Of the class that wrote it.
+    @ivar state: Its fields.
+    """
+
+    version: int
+    state: msgspec.Raw
+
+
+@attrs.frozen
+class Declaration:
+    """
+    How the components of one interface are kept.
+
+    @ivar name: The attribute's name.
+    @ivar kind: The attrs class.
+    @ivar version: The version that is written.
+    @ivar upgrade: Makes the state of the present version from an older one.
+    """
+
+    name: str
+    kind: type
+    version: int
+    upgrade: Upgrade | None
+
+    def encode(self, component: object) -> bytes:
+        """
+        The component as a JSON text.
+        """
+        try:
+            return _encode(Stored(self.version, msgspec.Raw(_encode(component))))
+        except (TypeError, ValueError, RecursionError) as e:
+            raise InvalidSessionData(f"the component {self.name} cannot be kept: {e}") from None
+
+    def decode(self, text: bytes) -> Any:
+        """
+        The component of a JSON text.
+
+        @raise InvalidSessionData: A newer version of the class wrote it, or it
+            does not fit the class and there is no upgrade.
+        """
+        stored = msgspec.json.decode(text, type=Stored)
+        if stored.version > self.version:
+            raise InvalidSessionData(
+                f"the component {self.name} was written by version {stored.version} of "
+                f"{qual(self.kind)}, and this is version {self.version}"
+            )
+        try:
+            if stored.version < self.version and self.upgrade is not None:
+                state = self.upgrade(stored.version, msgspec.json.decode(stored.state))
+                return msgspec.convert(state, type=self.kind)
+            return msgspec.json.decode(stored.state, type=self.kind)
+        except msgspec.ValidationError as e:
+            raise InvalidSessionData(
+                f"the component {self.name} of version {stored.version} does not fit "
+                f"{qual(self.kind)} version {self.version}: {e}"
+            ) from None
+
+
+_declared: dict[str, Declaration] = {}
+
+
+def persistentComponent(
+    interface: InterfaceClass, key: str, version: int = 1, upgrade: Upgrade | None = None
+) -> Callable[[type[T]], type[T]]:
+    """
+    Declare that components for this interface are kept with the session.
+
+    A decorator of an attrs class.  C{session.getComponent(interface)}, or
+    C{interface(session)}, gives the stored component; where there is none, one
+    that is made by the adapter that was registered for
+    L{twisted.web.server.Session} as usual, or else by calling the class
+    without arguments.
+
+    @param interface: What the component is asked for by.
+    @param key: Under which name it is stored.  Keep it when the class moves.
+    @param version: Raise it when stored states no longer fit.
+    @param upgrade: Called with the version and the state, a C{dict}, of an
+        older component; returns the state of this version.
+    """
+
+    def declare(original: type[T]) -> type[T]:
+        kind: Any = original
+        if not attrs.has(kind):
+            raise TypeError(f"{qual(kind)} is no attrs class: persistentComponent needs its fields")
+        _declared[qual(interface)] = Declaration(PREFIX + key, kind, version, upgrade)
+        if interface.implementedBy(kind) and _adapterIsMissing(interface):
+            registerAdapter(lambda session: kind(), Session, interface)
+        return original
+
+    return declare
+
+
+def _adapterIsMissing(interface: InterfaceClass) -> bool:
+    """
+    Whether nobody registered an adapter from a session to this interface.
+    """
+    return getAdapterFactory(Session, interface, None) is None
+
+
+class PersistentComponents:
+    """
+    The persistent ones among the components of one session.
+
+    @ivar _cache: The session's components by the name of their interface: the
+        cache of L{twisted.python.components.Componentized}, which writes to it
+        in several places; so it is looked at and not replaced.
+    @ivar _texts: What is stored: names of attributes to texts.
+    @ivar _seen: Names of the interfaces whose component was among them, so
+        that one that was taken out is noticed.
+    """
+
+    __slots__ = ("_cache", "_seen", "_texts")
+
+    def __init__(self, cache: MutableMapping[str, Any], attributes: Mapping[str, bytes]) -> None:
+        self._cache = cache
+        self._texts = _own(attributes)
+        self._seen: set[str] = set()
+
+    def find(self, interface: InterfaceClass) -> Any:
+        """
+        The stored component for this interface, put among the session's
+        components; C{None} if none is stored.
+        """
+        declaration = _declared.get(qual(interface))
+        if declaration is None:
+            return None
+        text = self._texts.get(declaration.name)
+        if text is None:
+            return None
+        component = self._cache[qual(interface)] = declaration.decode(text)
+        self._seen.add(qual(interface))
+        return component
+
+    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+        """
+        What has changed since it was stored.
+
+        @return: The attributes to set, and the names of those to remove.
+        """
+        changed = {}
+        for name, component in self._cache.items():
+            declaration = _declared.get(name)
+            if declaration is not None and isinstance(component, declaration.kind):
+                text = declaration.encode(component)
+                self._seen.add(name)
+                if self._texts.get(declaration.name) != text:
+                    changed[declaration.name] = text
+        removed = {_declared[name].name for name in self._seen if name not in self._cache}
+        return changed, {name for name in removed if name in self._texts}
+
+    def stored(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Note what is stored now that changes have been saved.
+        """
+        self._texts = _own(attributes)
+        self._seen.intersection_update(self._cache)
+
+    def refresh(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Take over what others have stored, but for what was changed here.
+        """
+        before, after = self._texts, _own(attributes)
+        for name, component in list(self._cache.items()):
+            declaration = _declared.get(name)
+            if declaration is None or not isinstance(component, declaration.kind):
+                continue
+            old, new = before.get(declaration.name), after.get(declaration.name)
+            if new is not None and old != new and declaration.encode(component) == old:
+                self._cache[name] = _renewed(component, declaration.decode(new))
+        self._texts = after
+
+    def forgetChanges(self) -> None:
+        """
+        Go back to what is stored.
+        """
+        for name in [name for name in self._cache if name in _declared]:
+            del self._cache[name]
+        self._seen.clear()
+
+
+def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
+    """
+    The attributes that are components.
+    """
+    return {name: text for name, text in attributes.items() if name.startswith(PREFIX)}
+
+
+def _renewed(old: Any, new: Any) -> Any:
+    """
+    The new component; in the old instance where its fields may be set, so that
+    whoever holds that sees what is new.
+    """
+    try:
+        for field in attrs.fields(type(old)):
+            setattr(old, field.name, getattr(new, field.name))
+    except attrs.exceptions.FrozenInstanceError:
+        return new
+    return old

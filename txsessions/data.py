@@ -1,0 +1,184 @@
+"""
+What an application keeps in a session: a mapping of keys to JSON values that
+knows what has changed since it was stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, Final
+
+from .errors import InvalidSessionData
+from .jsonvalues import SCALARS, decode, encode
+
+PREFIX: Final = "data:"
+"""
+Begins the names of the attributes of a record that are keys of C{data}.
+"""
+
+
+class SessionData(MutableMapping[str, Any]):
+    """
+    A mutable mapping of L{str} to JSON values over the attributes of a record.
+
+    A value is decoded when it is asked for.  What has changed is found by
+    comparing texts, so that a change deep inside of a list or a dict counts as
+    well as an assignment; values that cannot change by themselves are not
+    looked at again.
+
+    @ivar _texts: What is stored: keys to JSON texts.
+    @ivar _values: What was asked for or assigned: keys to values.
+    @ivar _assigned: The texts of scalars that were assigned since.
+    @ivar _removed: Keys that were deleted since.
+    """
+
+    __slots__ = ("_assigned", "_removed", "_texts", "_values")
+
+    def __init__(self, attributes: Mapping[str, bytes]) -> None:
+        self._texts = _own(attributes)
+        self._values: dict[str, Any] = {}
+        self._assigned: dict[str, bytes] = {}
+        self._removed: set[str] = set()
+
+    def __repr__(self) -> str:
+        return f"<SessionData of {len(self)} keys>"
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self._values[key]
+        except KeyError:
+            if key in self._removed:
+                raise
+            value = self._values[key] = decode(self._texts[key])
+            return value
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if type(key) is not str:
+            raise TypeError(f"a key of session.data is a str, not {type(key).__name__}")
+        text = encode(key, value)
+        if type(value) in SCALARS:
+            self._assigned[key] = text
+        else:
+            self._assigned.pop(key, None)
+        self._values[key] = value
+        self._removed.discard(key)
+
+    def __delitem__(self, key: str) -> None:
+        if key not in self:
+            raise KeyError(key)
+        self._values.pop(key, None)
+        self._assigned.pop(key, None)
+        self._removed.add(key)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._values or (key in self._texts and key not in self._removed)
+
+    def __iter__(self) -> Iterator[str]:
+        for key in list(self._texts):
+            if key not in self._removed:
+                yield key
+        for key in list(self._values):
+            if key not in self._texts:
+                yield key
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+        """
+        What has changed since it was stored.
+
+        @return: The attributes to set, and the names of those to remove.
+        @raise InvalidSessionData: A value inside of a container cannot be kept.
+        """
+        texts = self._texts
+        changed = {}
+        for key, value in self._values.items():
+            if type(value) in SCALARS:
+                text = self._assigned.get(key)
+                if text is None:
+                    continue
+            else:
+                text = encode(key, value)
+            if texts.get(key) != text:
+                changed[PREFIX + key] = text
+        return changed, {PREFIX + key for key in self._removed if key in texts}
+
+    def stored(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Note what is stored now that changes have been saved.  What was changed
+        in the meantime stays a change.
+        """
+        texts = self._texts = _own(attributes)
+        self._assigned = {
+            key: text for key, text in self._assigned.items() if texts.get(key) != text
+        }
+        self._removed = {key for key in self._removed if key in texts}
+
+    def refresh(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Take over what others have stored, but for what was changed here.
+
+        A list or dict that somebody may hold is brought up to date in place.
+        """
+        before, after = self._texts, _own(attributes)
+        if before == after:
+            return
+        for key in list(self._values):
+            old, new = before.get(key), after.get(key)
+            if old == new or self._isChanged(key):
+                continue
+            if new is None:
+                del self._values[key]
+            else:
+                self._values[key] = renewed(self._values[key], decode(new))
+        self._texts = after
+
+    def forgetChanges(self) -> None:
+        """
+        Go back to what is stored.
+        """
+        self._values.clear()
+        self._assigned.clear()
+        self._removed.clear()
+
+    def _isChanged(self, key: str) -> bool:
+        """
+        Whether the value of this key, which has been asked for, was changed
+        since it was stored.
+        """
+        value = self._values[key]
+        if type(value) in SCALARS:
+            return key in self._assigned
+        try:
+            return encode(key, value) != self._texts.get(key)
+        except InvalidSessionData:
+            return True
+
+
+def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
+    """
+    The attributes that are keys of C{data}, without their prefix.
+    """
+    start = len(PREFIX)
+    return {name[start:]: text for name, text in attributes.items() if name.startswith(PREFIX)}
+
+
+def renewed(old: Any, new: Any) -> Any:
+    """
+    The new value; in the old container where it is one of the same kind, so
+    that whoever holds that sees what is new.
+    """
+    if type(old) is dict and type(new) is dict:
+        for key in old.keys() - new.keys():
+            del old[key]
+        for key, value in new.items():
+            old[key] = renewed(old[key], value) if key in old else value
+        return old
+    if type(old) is list and type(new) is list:
+        old[:] = [
+            renewed(old[place], value) if place < len(old) else value
+            for place, value in enumerate(new)
+        ]
+        return old
+    return new

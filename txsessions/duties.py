@@ -1,0 +1,117 @@
+"""
+Things that are to be done at their time, with one timer for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from .deadlines import Deadlines
+
+BATCH: Final = 250
+"""
+How many things are done in one turn of the reactor: so many callbacks of 0.1
+milliseconds take half of the 50 milliseconds that the reactor may be held.
+"""
+
+
+class Duties:
+    """
+    Does something for each name when its time has come.
+
+    There is one delayed call, set to the earliest time; when nothing is left to
+    be done there is none.  Many that fall due at once are done in batches, one
+    in each turn of the reactor.
+
+    @ivar _clock: The L{IReactorTime} of the times.
+    @ivar _do: Called with a name that is due.
+    @ivar _call: The delayed call, or C{None}.
+    @ivar _at: For when the delayed call was meant, in seconds on the clock.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        timeOf: Callable[[str], float | None],
+        do: Callable[[str], object],
+    ) -> None:
+        """
+        @param timeOf: Called with a name; gives the time in seconds at which it
+            is due now, or C{None} when there is nothing to do for it any more.
+        """
+        self._clock = clock
+        self._deadlines = Deadlines(timeOf)
+        self._do = do
+        self._call: IDelayedCall | None = None
+        self._at = 0.0
+
+    def add(self, name: str, time: float) -> None:
+        """
+        Do it for this name at that time.  A time that moves later need not be
+        told; it is looked up.
+        """
+        self._deadlines.add(name, time)
+        if self._call is None or time < self._at:
+            self._arm()
+
+    def discard(self, name: str) -> None:
+        """
+        Do nothing for this name.
+        """
+        self._deadlines.discard(name)
+        if not self._deadlines:
+            self.stop()
+
+    def poke(self) -> None:
+        """
+        Do what is due and was missed: the delayed calls of a reactor wait for
+        an hour too long when the system's clock is set back by an hour.
+        """
+        if self._call is not None and self._clock.seconds() > self._at + 1:
+            self._arm()
+
+    def stop(self) -> None:
+        """
+        Leave no delayed call behind.  What is added later starts it again.
+        """
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _arm(self) -> None:
+        """
+        Set the delayed call to the earliest time.
+        """
+        self.stop()
+        earliest = self._deadlines.next()
+        if earliest is not None:
+            self._at = earliest
+            self._call = self._clock.callLater(
+                max(0.0, earliest - self._clock.seconds()), self._run
+            )
+
+    def _run(self) -> None:
+        """
+        Do one batch of what is due.
+        """
+        self._call = None
+        try:
+            for name in self._deadlines.popDue(self._clock.seconds(), BATCH):
+                self._doOne(name)
+        finally:
+            self._arm()
+
+    def _doOne(self, name: str) -> None:
+        """
+        Do it for one name; what goes wrong hurts no other.
+        """
+        try:
+            self._do(name)
+        except Exception:
+            self._log.failure("A duty of session {sid} failed.", sid=name)

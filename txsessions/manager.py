@@ -1,0 +1,137 @@
+"""
+The manager: loads, sweeps and starts and stops sessions over a store, without
+the web.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .clock import steady
+from .errors import CorruptRecord, SessionEnded
+from .interfaces import IConnectedStore, ISessionStore, ISessionSweep
+from .patience import PatientStore
+from .record import Record
+from .stores.claim import Ending
+from .sweeper import Sweeper
+from .token import Token, matches
+
+
+class SessionManager:
+    """
+    Sessions over a store.
+
+    @ivar clock: The time by which sessions live: an L{IReactorTime} that does
+        not jump.
+    @ivar store: The store, which answers in time here.
+    @ivar isOwner: Whether this process is the only one that uses the store, so
+        that what it knows of a session is all there is to know.
+    @ivar isStarted: Whether it ends what has expired.
+    """
+
+    _log = Logger()
+
+    def __init__(
+        self,
+        store: ISessionStore,
+        clock: IReactorTime,
+        ended: Callable[[Ending], object] = lambda ending: None,
+    ) -> None:
+        """
+        @param store: Anything that adapts to L{ISessionStore}.
+        @param clock: A reactor, or any other L{IReactorTime}.
+        @param ended: Called with each L{Ending} that a sweep brings in.
+        """
+        self._store = ISessionStore(store)
+        self.clock = steady(clock)
+        if self._store.clock is None:
+            self._store.clock = self.clock
+        self.store = PatientStore(self._store, self.clock)
+        self.isOwner = not getattr(self._store, "isMultiprocessSafe", False)
+        self.isStarted = False
+        self._ended = ended
+        sweep = ISessionSweep(self._store, None)
+        self._sweeper = None if sweep is None else Sweeper(sweep, self.clock, self._tell)
+
+    def start(self) -> None:
+        """
+        Begin to end what has expired, at the time at which it expires.
+        """
+        self.isStarted = True
+        if self._sweeper is not None:
+            self._sweeper.start()
+
+    @inlineCallbacks
+    def stop(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
+        """
+        Finish what is under way, and let go of the store.
+
+        @return: A L{Deferred} that fires with L{None} when all that was
+            acknowledged is stored.
+        """
+        self.isStarted = False
+        if self._sweeper is not None:
+            yield self._sweeper.stop()
+        yield self.store.whenIdle()
+        connected = IConnectedStore(self._store, None)
+        if connected is not None:
+            yield connected.close()
+
+    def sweep(self) -> Deferred[None]:
+        """
+        End all that has expired by now.
+
+        @return: A L{Deferred} that fires with L{None} when that is done, or
+            when the store could not answer.
+        """
+        return succeed(None) if self._sweeper is None else self._sweeper.run()
+
+    def wakeBy(self, time: float) -> None:
+        """
+        A session that was stored now expires at that time, in seconds on the
+        clock.
+        """
+        if self._sweeper is not None:
+            self._sweeper.wakeBy(time)
+
+    def load(self, token: Token, audience: bytes) -> Deferred[Record | None]:
+        """
+        The record that this token opens; it may be past its deadline.
+
+        @param audience: L{txsessions.token.SECURE} or
+            L{txsessions.token.INSECURE}.
+        @return: A L{Deferred} that fires with the record, or with L{None} when
+            the token opens none: there is no such session, it has ended, its
+            record is damaged (which is reported), or the verifier is wrong; and
+            fails with L{StoreUnavailable<txsessions.errors.StoreUnavailable>}
+            or L{UnknownKey<txsessions.errors.UnknownKey>}.
+        """
+
+        def check(record: Record | None) -> Record | None:
+            if record is None or not matches(token, audience, record.verifier):
+                return None
+            return record
+
+        return self.store.loadSession(token.sid).addCallbacks(check, self._noRecord)
+
+    def _noRecord(self, failure: Failure) -> None:
+        """
+        A session that has ended, and one whose record is damaged, is none.
+        """
+        failure.trap(SessionEnded, CorruptRecord)
+        if failure.check(CorruptRecord):
+            self._log.error("{error}", error=failure.value)
+
+    def _tell(self, ending: Ending) -> None:
+        """
+        Pass an ending on; what goes wrong hurts no other.
+        """
+        try:
+            self._ended(ending)
+        except Exception:
+            self._log.failure("Telling the end of session {sid} failed.", sid=ending.record.sid)

@@ -1,0 +1,195 @@
+"""
+A store that hangs is a store that cannot answer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Final, TypeVar
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from zope.interface import implementer
+
+from .errors import StoreTimedOut
+from .interfaces import ISessionStore
+from .lifetime import REVOKED
+from .record import Change, Record
+
+T = TypeVar("T")
+
+LOAD_TIMEOUT: Final = 2.0
+"""
+How long a read may take, in seconds: a person who waits for a page waits that
+long without leaving.
+"""
+
+SAVE_TIMEOUT: Final = 5.0
+"""
+How long a write may take, in seconds; longer than a read, because nobody knows
+whether a write that was given up was made.
+"""
+
+
+class Patience:
+    """
+    Waits for Deferreds, each for the same time and no longer.
+
+    The one that waits too long fails with L{StoreTimedOut}; the Deferred of the
+    store is left alone, since a write that is under way cannot be called back.
+    There is one delayed call for all that wait.
+
+    @ivar _waiting: When each will have waited too long, in seconds on the
+        clock, and what waits; in that order.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._waiting: deque[tuple[float, Deferred[Any]]] = deque()
+        self._call: IDelayedCall | None = None
+
+    def wait(self, answer: Deferred[T]) -> Deferred[T]:
+        """
+        Wait for this answer.
+
+        @return: The same Deferred if it has fired, or another one that fires
+            as it does, or fails with L{StoreTimedOut}.
+        """
+        if answer.called and not answer.paused:
+            return answer
+        waiting: Deferred[T] = Deferred()
+        self._waiting.append((self._clock.seconds() + self._seconds, waiting))
+        answer.addBoth(self._answered, waiting)
+        if self._call is None and self._waiting:
+            self._call = self._clock.callLater(self._seconds, self._giveUp)
+        return waiting
+
+    def _answered(self, result: Any, waiting: Deferred[Any]) -> None:
+        """
+        Pass the answer on, unless it comes too late.
+        """
+        if not waiting.called:
+            waiting.callback(result)
+        self._forget()
+
+    def _forget(self) -> None:
+        """
+        Watch no longer what has its answer.
+        """
+        queue = self._waiting
+        while queue and queue[0][1].called:
+            queue.popleft()
+        if not queue and self._call is not None:
+            self._call.cancel()
+            self._call = None
+
+    def _giveUp(self) -> None:
+        """
+        Fail those that have waited long enough.
+        """
+        self._call = None
+        queue, now = self._waiting, self._clock.seconds()
+        while queue and queue[0][0] <= now:
+            waiting = queue.popleft()[1]
+            if not waiting.called:
+                waiting.errback(
+                    StoreTimedOut(f"the store has not answered for {self._seconds:g} seconds")
+                )
+        self._forget()
+        if queue and self._call is None:
+            self._call = self._clock.callLater(max(0.0, queue[0][0] - now), self._giveUp)
+
+
+@implementer(ISessionStore)
+class PatientStore:
+    """
+    A store that answers in time, or fails with L{StoreTimedOut}.
+
+    @ivar _store: The store that it asks.
+    @ivar _underWay: How many operations the store has not answered yet.
+    @ivar _idle: Fires when that becomes 0; C{None} when nobody waits for it.
+    """
+
+    def __init__(
+        self,
+        store: ISessionStore,
+        clock: IReactorTime,
+        loadTimeout: float = LOAD_TIMEOUT,
+        saveTimeout: float = SAVE_TIMEOUT,
+    ) -> None:
+        self._store = store
+        self._reads = Patience(clock, loadTimeout)
+        self._writes = Patience(clock, saveTimeout)
+        self._underWay = 0
+        self._idle: Deferred[None] | None = None
+
+    @property
+    def clock(self) -> IReactorTime | None:
+        """
+        See L{ISessionStore}.
+        """
+        return self._store.clock
+
+    def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
+        """
+        See L{ISessionStore.loadSession}.
+        """
+        return self._reads.wait(self._store.loadSession(sid, default))
+
+    def createSession(self, record: Record) -> Deferred[bool]:
+        """
+        See L{ISessionStore.createSession}.
+        """
+        return self._write(self._store.createSession(record))
+
+    def saveSession(self, change: Change) -> Deferred[int]:
+        """
+        See L{ISessionStore.saveSession}.
+        """
+        return self._write(self._store.saveSession(change))
+
+    def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.deleteSession}.
+        """
+        return self._write(self._store.deleteSession(sid, reason))
+
+    def hasSession(self, sid: str) -> Deferred[bool]:
+        """
+        See L{ISessionStore.hasSession}.
+        """
+        return self._reads.wait(self._store.hasSession(sid))
+
+    def whenIdle(self) -> Deferred[None]:
+        """
+        Wait for the writes that are under way.
+
+        @return: A L{Deferred} that fires with L{None} when none is.
+        """
+        if not self._underWay:
+            return succeed(None)
+        if self._idle is None:
+            self._idle = Deferred()
+        waiting: Deferred[None] = Deferred()
+        self._idle.chainDeferred(waiting)
+        return waiting
+
+    def _write(self, answer: Deferred[T]) -> Deferred[T]:
+        """
+        Wait for a write, and count it.
+        """
+        if answer.called and not answer.paused:
+            return answer
+        self._underWay += 1
+        return self._writes.wait(answer.addBoth(self._written))
+
+    def _written(self, result: T) -> T:
+        """
+        A write has been answered, in time or not.
+        """
+        self._underWay -= 1
+        if not self._underWay and self._idle is not None:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
+        return result

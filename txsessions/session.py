@@ -1,0 +1,489 @@
+"""
+The live session: the object that an application touches.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, MutableMapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.components import Componentized
+from twisted.python.failure import Failure
+from twisted.python.runtime import seconds
+from twisted.web import server
+from zope.interface import implementer
+
+from . import lifetime
+from .clock import steady
+from .components import PersistentComponents
+from .data import SessionData
+from .duties import Duties
+from .errors import SessionEnded, SessionError
+from .interfaces import ISession
+from .record import NOTHING, UNCHANGED, Record, Unchanged
+from .token import reworked, sidOf
+from .tracker import Part, Tracker
+
+if TYPE_CHECKING:
+    from zope.interface.interface import InterfaceClass
+
+T = TypeVar("T")
+
+currentRequest: ContextVar[Any] = ContextVar("currentRequest", default=None)
+"""
+The request on whose behalf code runs: in its handler, and in the coroutines and
+C{inlineCallbacks} that began there.  It tells whose response carries the cookie
+of a rework or a log-out.
+"""
+
+
+@implementer(ISession)
+class Session(server.Session):
+    """
+    A session.  See L{ISession}, and L{twisted.web.server.Session} for what is
+    as in stock Twisted.
+
+    @ivar audience: L{txsessions.token.SECURE} if its token travels over HTTPS
+        only, L{txsessions.token.INSECURE} if not; C{None} until a request has
+        used it.
+    @ivar holders: The requests that use it at this moment.
+    @ivar reworker: The request whose response carries the new token; C{None} if
+        there is none, or if it is not known.
+    @ivar ender: The request that ended it, as far as that is known.
+    @ivar isTokenUnseen: Whether it got a new token that no request has brought
+        back yet.
+    @ivar _ending: The end that the store has not confirmed yet.
+    @ivar _expiry: What ends it at its deadline in this process.
+    @ivar _plainSize: How many attributes an instance has to which nobody added
+        any.
+    """
+
+    sessionTimeout: float = 900  # type: ignore[assignment]  # stock says int
+    absoluteTimeout: float | None = None
+
+    _log = Logger()
+
+    def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
+        """
+        @param site: The L{Site<txsessions.Site>} it belongs to; with C{None} it
+            lives in memory only.
+        @param uid: The token.
+        @param reactor: What it measures time by; C{None}: the site's reactor.
+        """
+        Componentized.__init__(self)
+        if reactor is None and site is not None:
+            reactor = site.reactor
+        self._reactor = reactor
+        self.site = site
+        self.uid = uid
+        self.audience: bytes | None = None
+        self.sessionKey: str | None = None
+        self.endReason: str | None = None
+        self.expireCallbacks: list[Callable[[], object]] = []
+        self.sessionNamespaces: dict[Any, Any] = {}
+        self.holders: list[Any] = []
+        self.reworker: Any = None
+        self.ender: Any = None
+        self.isTokenUnseen = False
+        self._sid: str | None = None
+        self._data: SessionData | None = None
+        self._components: PersistentComponents | None = None
+        self._ending: Deferred[None] | None = None
+        self._expiry: Duties | None = None
+        self._tracker: Tracker | None = None
+        self.created = self.lastModified = self._seconds()
+        self._plainSize = len(self.__dict__) + 1
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.sid} {self.endReason or 'live'}>"
+
+    @property
+    def sid(self) -> str:
+        """
+        See L{ISession}.
+        """
+        if self._sid is None:
+            self._sid = sidOf(self.uid or b"")
+        return self._sid
+
+    @property
+    def data(self) -> MutableMapping[str, Any]:
+        """
+        See L{ISession}.
+        """
+        if self._data is None:
+            record = self._stored()
+            self._data = SessionData(NOTHING if record is None else record.attributes)
+        return self._data
+
+    def touch(self) -> None:
+        """
+        See L{ISession.touch}.
+        """
+        now = self._seconds()
+        self.lastModified = max(self.lastModified, now)
+
+    def startCheckingExpiration(self) -> None:
+        """
+        End it at its deadline, which is C{sessionTimeout} seconds from now
+        unless it is touched.
+        """
+        now = self._seconds()
+        self.lastModified = now
+        self.created = min(self.created, now)
+        self.watch()
+
+    def notifyOnExpire(self, callback: Callable[[], object]) -> None:
+        """
+        See L{ISession.notifyOnExpire}.
+        """
+        if self.endReason is None or self._ending is not None:
+            self.expireCallbacks.append(callback)
+        else:
+            self._tell(callback)
+
+    def expire(self) -> None:
+        """
+        See L{ISession.expire}.
+        """
+        self.logOut().addErrback(self._notEnded)
+
+    def logOut(self) -> Deferred[None]:
+        """
+        See L{ISession.logOut}.
+        """
+        return self.end(lifetime.LOGOUT)
+
+    def end(self, reason: str) -> Deferred[None]:
+        """
+        End the session.
+
+        @param reason: Why, one of the constants of L{txsessions.lifetime}.
+        @return: As L{ISession.logOut}.
+        """
+        if self._ending is not None:
+            return self._afterEnding()
+        if self.endReason is not None:
+            return succeed(None)
+        self.ender = self._actor()
+        ending = self._track().end(reason)
+        if ending.called:
+            return ending
+        self.endReason = reason
+        self._ending = ending
+        return self._afterEnding()
+
+    def commit(self) -> Deferred[None]:
+        """
+        See L{ISession.commit}.
+        """
+        return self._ifLive(lambda: self._track().commit())
+
+    def modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Deferred[T]:
+        """
+        See L{ISession.modify}.
+        """
+        return self._ifLive(lambda: self._track().modify(function))
+
+    def rework(self) -> Deferred[bytes]:
+        """
+        See L{ISession.rework}.
+        """
+        return self._ifLive(lambda: self._rework(UNCHANGED))
+
+    def logIn(self, sessionKey: str) -> Deferred[None]:
+        """
+        See L{ISession.logIn}.
+        """
+        if not isinstance(sessionKey, str):
+            raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
+        return self._ifLive(lambda: self._rework(sessionKey)).addCallback(lambda token: None)
+
+    def getComponent(self, interface: InterfaceClass, default: Any = None) -> Any:
+        """
+        See L{twisted.python.components.Componentized.getComponent}; a stored
+        component is found before a new one is made.
+        """
+        component = self._persistent().find(interface)
+        if component is None:
+            component = super().getComponent(interface, default)
+        return component
+
+    # What follows is for the site, the request and the tracker.
+
+    def watch(self) -> None:
+        """
+        Watch the deadline.
+        """
+        if self._expiry is None:
+            self._expiry = self._ownExpiry() or self.site.sessionExpiry
+        self._expiry.add(self.sid, lifetime.deadline(self))
+
+    def restore(self, record: Record) -> None:
+        """
+        Become the live session of a stored record.
+        """
+        self._sid = record.sid
+        self._tracker = Tracker(self, self.site.sessionManager.store)
+        self._tracker.refresh(record)
+
+    def refresh(self, record: Record) -> None:
+        """
+        Take over what was loaded from the store.
+        """
+        self._track().refresh(record)
+
+    def lost(self, reason: str) -> None:
+        """
+        Somebody else has ended it.
+        """
+        self._track().finish(reason)
+
+    def pendingCommit(self) -> Deferred[None] | None:
+        """
+        Begin to save what has changed, or wait for the end that is under way.
+
+        @return: As L{ISession.commit}; or C{None} when there is nothing to wait
+            for.
+        """
+        if self._ending is not None:
+            return self._afterEnding()
+        return None if self._manager is None else self._track().pendingCommit()
+
+    def saveTouch(self) -> Deferred[None]:
+        """
+        Touch it, and save that at once.
+
+        @return: As L{ISession.commit}.
+        """
+        self.touch()
+        return self._track().touch()
+
+    def forgetChanges(self) -> None:
+        """
+        Go back to what is stored, because nobody was told that it is stored.
+        """
+        self._track().forgetChanges()
+
+    def isStored(self) -> bool:
+        """
+        Whether there is a record of it.
+        """
+        return self._stored() is not None
+
+    def isPlain(self) -> bool:
+        """
+        Whether all there is of it is in its record, so that it may be forgotten
+        here until somebody asks for it.
+        """
+        added = len(self.__dict__) - self._plainSize
+        timeouts = ("sessionTimeout" in self.__dict__) + ("absoluteTimeout" in self.__dict__)
+        return self.isStored() and not (
+            added > timeouts
+            or self.expireCallbacks
+            or self._adapterCache
+            or self.sessionNamespaces
+            or self.holders
+            or self.isTokenUnseen
+            or self._ending is not None
+        )
+
+    def isWorthStoring(self) -> bool:
+        """
+        See L{txsessions.tracker.Tracked}.
+        """
+        return bool(
+            self.site.storeEmptySessions
+            or self._data
+            or self.sessionKey is not None
+            or self.expireCallbacks
+            or self._persistent().changes()[0]
+        )
+
+    def parts(self) -> tuple[Part, ...]:
+        """
+        See L{txsessions.tracker.Tracked}.
+        """
+        if self._data is None:
+            return (self._components,) if self._components is not None else ()
+        return (self._data, self._persistent())
+
+    def renewToken(self) -> None:
+        """
+        See L{txsessions.tracker.Tracked}.
+        """
+        del self.site.sessions[self.uid]
+        self.uid = self.site._mkuid()
+        self._sid = None
+        self.site.sessions[self.uid] = self
+
+    def ended(self, reason: str) -> None:
+        """
+        See L{txsessions.tracker.Tracked}.  Runs the callbacks.
+        """
+        self.endReason = reason
+        self._ending = None
+        if self._expiry is not None:
+            self._expiry.discard(self.sid)
+        sessions = getattr(self.site, "sessions", {})
+        if sessions.get(self.uid) is self:
+            del sessions[self.uid]
+        callbacks, self.expireCallbacks = self.expireCallbacks, []
+        for callback in callbacks:
+            self._tell(callback)
+
+    def due(self) -> None:
+        """
+        Its deadline has come up in this process.
+        """
+        if not self.isStored():
+            self._track().finish(lifetime.endReason(self, self._seconds()) or lifetime.IDLE)
+        else:
+            self.site.sessionDue(self)
+
+    def _rework(self, sessionKey: str | Unchanged) -> Deferred[bytes]:
+        """
+        Get a new token, and the owner along with it.
+
+        A token that was made a moment ago, and that no request has brought
+        back, is new enough for a second request that wants one: two tabs that
+        log in at the same time must not throw away each other's cookies.
+        """
+        tracker, before = self._track(), self.uid
+        actor = self._actor()
+        if self.isTokenUnseen and self.holders:
+            if sessionKey is not UNCHANGED:
+                self.sessionKey = sessionKey
+            return tracker.commit().addCallback(lambda _: self.uid)
+        token = reworked(self.sid, getattr(self.site, "_entropy", os.urandom))
+
+        def done(isToken: bool) -> bytes:
+            if isToken:
+                self.isTokenUnseen = True
+                self.reworker = actor
+                self._rekey(before)
+            return self.uid or b""
+
+        return tracker.rework(token, sessionKey).addCallback(done)
+
+    def _rekey(self, before: bytes | None) -> None:
+        """
+        Tell the site's mapping that the token is another one.
+        """
+        sessions = self.site.sessions
+        if before is not None and sessions.get(before) is self:
+            sessions.rename(before, self)
+
+    def _actor(self) -> Any:
+        """
+        The request on whose behalf this runs, as far as that can be known.
+        """
+        request = currentRequest.get()
+        if any(holder is request for holder in self.holders):
+            return request
+        return self.holders[0] if len(self.holders) == 1 else None
+
+    def _ifLive(self, step: Callable[[], Deferred[T]]) -> Deferred[T]:
+        """
+        Do something with the session unless it has ended.
+        """
+        if self.endReason is not None:
+            return fail(SessionEnded(self.sid, self.endReason))
+        if self._manager is None:
+            return fail(SessionError("a session without a site has no store to be saved in"))
+        return step()
+
+    def _afterEnding(self) -> Deferred[None]:
+        """
+        Wait for the end that is under way.
+        """
+        waiting: Deferred[None] = Deferred()
+
+        def done(result: Any) -> Any:
+            if isinstance(result, Failure) and self._ending is not None:
+                self.endReason = self._ending = None
+            waiting.callback(result)
+
+        assert self._ending is not None
+        self._ending.addBoth(done)
+        return waiting
+
+    def _notEnded(self, failure: Failure) -> None:
+        """
+        The store could not end it; the response that waits for it says so.
+        """
+        self._log.error("Could not end session {sid}: {error}", sid=self.sid, error=failure.value)
+
+    def _tell(self, callback: Callable[[], object]) -> None:
+        """
+        Call a callback; what goes wrong hurts no other.
+        """
+        try:
+            callback()
+        except Exception:
+            self._log.failure("A callback at the end of session {sid} failed.", sid=self.sid)
+
+    def _track(self) -> Tracker:
+        """
+        The tracker.
+        """
+        if self._tracker is None:
+            manager = self._manager
+            self._tracker = Tracker(self, None if manager is None else manager.store)
+        return self._tracker
+
+    def _stored(self) -> Record | None:
+        """
+        What is known to be stored.
+        """
+        return None if self._tracker is None else self._tracker.record
+
+    def _persistent(self) -> PersistentComponents:
+        """
+        The persistent ones among the components.
+        """
+        if self._components is None:
+            record = self._stored()
+            self._components = PersistentComponents(
+                self._adapterCache, NOTHING if record is None else record.attributes
+            )
+        return self._components
+
+    def _ownExpiry(self) -> Duties | None:
+        """
+        What ends it at its deadline, if it measures time by another clock than
+        its site.
+        """
+        if self._manager is not None and self._reactor is self.site.reactor:
+            return None
+        if self._reactor is None:
+            raise SessionError("a session without a site and without a reactor cannot expire")
+        return Duties(
+            steady(self._reactor),
+            lambda sid: lifetime.deadline(self) if self.endReason is None else None,
+            lambda sid: self.due(),
+        )
+
+    def _seconds(self) -> float:
+        """
+        The present, on the clock that it measures time by.
+        """
+        if self._reactor is None:
+            return seconds()
+        manager = self._manager
+        if manager is not None and self._reactor is self.site.reactor:
+            return manager.clock.seconds()
+        return self._reactor.seconds()
+
+    @property
+    def _manager(self) -> Any:
+        """
+        The manager of the site; C{None} for a session that lives in memory
+        only.
+        """
+        return getattr(self.site, "sessionManager", None)

@@ -1,0 +1,154 @@
+"""
+The gate: no byte of a response passes before what it says is true.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+MAXIMUM_HELD: Final = 65536
+"""
+How many bytes of a response are held before its producer is paused.
+"""
+
+
+class Gate:
+    """
+    Holds a response back while its sessions are being saved.
+
+    A producer is paused for as long: it is not registered with the channel
+    meanwhile, which for one that is pulled means that nobody pulls.
+
+    @ivar _commit: Begins to save; returns a L{Deferred}, or C{None} when all is
+        saved.
+    @ivar _refuse: Called with a L{Failure} when that has failed.
+    @ivar _response: Where bytes go when they pass.
+    @ivar _held: The bytes that wait; C{None} while the gate is open.
+    @ivar _isFinishing: Whether the end of the response waits behind them.
+    @ivar isShut: Whether nothing passes ever again.
+    """
+
+    __slots__ = ("_commit", "_held", "_isFinishing", "_refuse", "_response", "isShut")
+
+    def __init__(
+        self,
+        response: Any,
+        commit: Callable[[], Deferred[None] | None],
+        refuse: Callable[[Failure], object],
+    ) -> None:
+        self._response = response
+        self._commit = commit
+        self._refuse = refuse
+        self._held: list[bytes] | None = None
+        self._isFinishing = False
+        self.isShut = False
+
+    @property
+    def isHolding(self) -> bool:
+        """
+        Whether bytes, or the end, wait.
+        """
+        return self._held is not None
+
+    @property
+    def isFinishing(self) -> bool:
+        """
+        Whether the end waits.
+        """
+        return self._isFinishing
+
+    def write(self, data: bytes) -> None:
+        """
+        Let these bytes pass, now or when all is saved.
+        """
+        if self.isShut:
+            return
+        if self._held is None:
+            self._begin()
+        if self._held is not None:
+            self._held.append(data)
+        elif not self.isShut:
+            self._response.passWrite(data)
+
+    def finish(self) -> None:
+        """
+        Let the end of the response pass, now or when all is saved.
+        """
+        if self.isShut:
+            return
+        if self._held is None:
+            self._begin()
+        if self._held is not None:
+            self._isFinishing = True
+        elif not self.isShut:
+            self._response.passFinish()
+
+    def shut(self) -> None:
+        """
+        Let nothing pass any more.
+        """
+        self.isShut = True
+        self._held = None
+
+    def _begin(self) -> None:
+        """
+        Begin to save, and hold what comes if that takes time.
+        """
+        waiting = self._saving()
+        if waiting is not None:
+            self._held = []
+            self._response.pauseProducer()
+            waiting.addCallbacks(self._saved, self._failed)
+
+    def _saved(self, result: object) -> None:
+        """
+        It is saved; what the handler changed in the meantime has to be too.
+        """
+        if self.isShut:
+            return
+        waiting = self._saving()
+        if waiting is not None:
+            waiting.addCallbacks(self._saved, self._failed)
+        elif not self.isShut:
+            self._open()
+
+    def _open(self) -> None:
+        """
+        Let pass what was held.
+        """
+        held, self._held = self._held or [], None
+        for data in held:
+            self._response.passWrite(data)
+        if self._isFinishing:
+            self._response.passFinish()
+        else:
+            self._response.resumeProducer()
+
+    def _failed(self, failure: Failure) -> None:
+        """
+        It could not be saved.
+        """
+        if not self.isShut:
+            self._held = None
+            self._refuse(failure)
+
+    def _saving(self) -> Deferred[None] | None:
+        """
+        Begin to save.
+
+        @return: What to wait for, if anything.
+        """
+        try:
+            waiting = self._commit()
+        except Exception:
+            self._failed(Failure())
+            return None
+        if waiting is None or not waiting.called or waiting.paused:
+            return waiting
+        if isinstance(waiting.result, Failure):
+            waiting.addErrback(self._failed)
+        return None

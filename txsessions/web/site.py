@@ -1,0 +1,265 @@
+"""
+The site: L{twisted.web.server.Site} whose sessions are kept in a store.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorCore
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from .. import lifetime
+from ..cookie import SessionCookie
+from ..duties import Duties
+from ..errors import SessionNotFound
+from ..interfaces import ISessionStore
+from ..manager import SessionManager
+from ..record import Record
+from ..session import Session
+from ..stores.claim import Ending
+from ..stores.memory import MemoryStore
+from .live import LiveSessions
+from .lookup import SessionLookup
+from .request import Request, SessionRequestMixin
+
+if TYPE_CHECKING:
+    _Site = server.Site
+else:
+    _Site = object
+
+RETRY: float = 5.0
+"""
+After how many seconds a session whose deadline has come, and whose store could
+not answer, is looked at again.
+"""
+
+
+class SessionSiteMixin(_Site):
+    """
+    Makes the sessions of any L{twisted.web.server.Site} persistent.  Mix it in
+    in front of the site's class.
+
+    @ivar sessionFactory: Called C{sessionFactory(site, uid)}; makes the live
+        sessions.  May be set on the class or the instance.
+    @ivar sessionStore: Where sessions are kept: anything that adapts to
+        L{ISessionStore}.  C{None}: in memory, as in stock Twisted.
+    @ivar sessionCookie: The policy of the cookies.
+    @ivar storeEmptySessions: Whether a session is stored that has nothing in
+        it.  With C{False}, visitors who only look cost the store nothing, and
+        get no cookie.
+    @ivar sessions: The live sessions of this process, by C{uid}.
+    @ivar sessionLookup: Finds the session of a request.
+    """
+
+    sessionFactory: Any = Session
+    requestFactory: Any = Request
+    sessionStore: ISessionStore | None = None
+    sessionCookie = SessionCookie()
+    storeEmptySessions = True
+
+    _log = Logger()
+    _sessionManager: SessionManager | None = None
+    _sessionExpiry: Duties | None = None
+    _shutdown: Any = None
+
+    def __init__(
+        self, *args: Any, sessionStore: ISessionStore | None = None, **kwargs: Any
+    ) -> None:
+        """
+        @param args: For the site's class, and so are C{kwargs}.
+        @param sessionStore: Where sessions are kept.
+        """
+        super().__init__(*args, **kwargs)
+        if sessionStore is not None:
+            self.sessionStore = ISessionStore(sessionStore)
+        self.sessions: Any = LiveSessions()
+        self.sessionLookup = SessionLookup(self, type(self)._mkuid is not server.Site._mkuid)
+        self._checkRequestFactory()
+
+    @property
+    def sessionManager(self) -> SessionManager:
+        """
+        The manager; made when it is first asked for, so that C{reactor} and
+        C{sessionStore} may be set until then.
+        """
+        if self._sessionManager is None:
+            if self.sessionStore is None:
+                self.sessionStore = MemoryStore()
+            self._sessionManager = SessionManager(
+                self.sessionStore, self.reactor, self._sessionEnded
+            )
+        return self._sessionManager
+
+    @property
+    def sessionExpiry(self) -> Duties:
+        """
+        What ends live sessions at their deadline.
+        """
+        if self._sessionExpiry is None:
+            self._sessionExpiry = Duties(self.sessionManager.clock, self._deadlineOf, self._due)
+        return self._sessionExpiry
+
+    def makeSession(self) -> Any:
+        """
+        Begin a new session.  It is stored at its first commit.
+        """
+        uid = self._mkuid()
+        session = self.sessions[uid] = self.sessionFactory(self, uid)
+        session.startCheckingExpiration()
+        return session
+
+    def startFactory(self) -> None:
+        """
+        Begin to serve: start what ends sessions.
+        """
+        super().startFactory()
+        self.sessionManager.start()
+        if self._shutdown is None and IReactorCore.providedBy(self.reactor):
+            self._shutdown = self.reactor.addSystemEventTrigger(
+                "before", "shutdown", self.stopSessions
+            )
+
+    def stopFactory(self) -> None:
+        """
+        Stop serving, and leave no timer behind.
+        """
+        super().stopFactory()
+        if self._shutdown is not None:
+            reactor: Any = self.reactor
+            reactor.removeSystemEventTrigger(self._shutdown)
+            self._shutdown = None
+        self.stopSessions().addErrback(self._notStopped)
+
+    def stopSessions(self) -> Deferred[None]:
+        """
+        Store what is still to be stored, and let go of the store.
+
+        @return: A L{Deferred} that fires with L{None} when that is done.
+        """
+        self.sessionExpiry.stop()
+        return self.sessionManager.stop()
+
+    def adoptRecord(self, uid: bytes, record: Record) -> Any:
+        """
+        The live session of a record, brought up to date with it, or made.
+
+        @param uid: The token that opens it.
+        """
+        session = self.sessions.bySid(record.sid)
+        if session is None:
+            session = self.sessionFactory(self, uid)
+            session.restore(record)
+            self.sessions[uid] = session
+        else:
+            session.refresh(record)
+            if session.uid != uid:
+                session.uid = uid
+        return session
+
+    def leaveSession(self, session: Any) -> None:
+        """
+        The last request that used a session is done with it.
+        """
+        self.sessionManager.wakeBy(lifetime.deadline(session))
+        if session.endReason is not None:
+            return
+        if not session.isPlain():
+            session.watch()
+        elif self.sessionManager.isStarted:
+            self.sessions.rest(session)
+            self.sessionExpiry.discard(session.sid)
+
+    def sessionDue(self, session: Any) -> None:
+        """
+        The deadline of a stored session has come up in this process: end what
+        has expired in the store; and look whether others touched it.
+        """
+        swept = self.sessionManager.sweep()
+        swept.addCallback(lambda _: None if session.endReason else self.recheck(session))
+
+    def recheck(self, session: Any) -> Deferred[Any]:
+        """
+        Ask the store whether a live session, which this process has not ended,
+        is still one.
+
+        @return: A L{Deferred} that fires with L{None} when that is known, or
+            when the store could not answer and will be asked again.
+        """
+
+        def loaded(record: Record | None) -> None:
+            if record is None:
+                session.lost(lifetime.REVOKED)
+            else:
+                session.refresh(record)
+                self.sessionExpiry.add(
+                    session.sid,
+                    max(lifetime.deadline(session), self.sessionManager.clock.seconds() + 1),
+                )
+
+        def failed(failure: Failure) -> None:
+            if failure.check(SessionNotFound):
+                session.lost(getattr(failure.value, "reason", lifetime.REVOKED))
+            else:
+                again = self.sessionManager.clock.seconds() + RETRY
+                self.sessionExpiry.add(session.sid, again)
+
+        return self.sessionManager.store.loadSession(session.sid).addCallbacks(loaded, failed)
+
+    def _sessionEnded(self, ending: Ending) -> None:
+        """
+        A sweep of this process has ended a session.
+        """
+        session = self.sessions.bySid(ending.record.sid)
+        if session is not None:
+            session.lost(ending.reason)
+
+    def _deadlineOf(self, sid: str) -> float | None:
+        """
+        For L{Duties}.
+        """
+        session = self.sessions.bySid(sid)
+        return None if session is None else lifetime.deadline(session)
+
+    def _due(self, sid: str) -> None:
+        """
+        The deadline of a live session has come up.
+        """
+        session = self.sessions.bySid(sid)
+        if session is not None:
+            session.due()
+
+    def _notStopped(self, failure: Failure) -> None:
+        """
+        Something went wrong in the end.
+        """
+        self._log.failure("Could not stop the sessions.", failure)
+
+    def _checkRequestFactory(self) -> None:
+        """
+        Refuse requests that would never save their sessions.
+        """
+        factory = self.requestFactory
+        if (
+            self.sessionStore is not None
+            and isinstance(factory, type)
+            and issubclass(factory, server.Request)
+            and not issubclass(factory, SessionRequestMixin)
+        ):
+            raise TypeError(
+                f"requestFactory {factory.__qualname__} would not save its sessions: "
+                "let it begin with txsessions.SessionRequestMixin, as in "
+                f"class {factory.__name__}(SessionRequestMixin, twisted.web.server.Request)"
+            )
+
+
+class Site(SessionSiteMixin, server.Site):  # type: ignore[misc]  # the mixin's base is for types only
+    """
+    A L{twisted.web.server.Site} whose sessions are kept in a store.
+
+    C{Site(resource, *args, sessionStore=None, **kwargs)}; see
+    L{SessionSiteMixin}.
+    """
