@@ -7,8 +7,8 @@ L{txsessions.testing.contract}; it is imported from there, because it needs
 pytest.
 """
 
+from ..stores.wrapping import Call, WrappingStore
 from .stores import DelayingStore, FailingStore, Gate, GatedStore, HangingStore, RecordingStore
-from .wrapping import Call, WrappingStore
 
 __all__ = [
     "Call",

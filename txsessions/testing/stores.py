@@ -20,12 +20,12 @@ from collections.abc import Callable
 from typing import Any
 
 import attrs
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
 from ..errors import StoreUnavailable
-from .wrapping import Call, Operation, WrappingStore, proceedAfter
+from ..stores.wrapping import Call, Operation, WrappingStore
 
 
 class FailingStore(WrappingStore):
@@ -242,3 +242,17 @@ class GatedStore(WrappingStore):
         gate = Gate(call, self.gates)
         self.gates.append(gate)
         return proceedAfter(gate._opened, proceed)
+
+
+def proceedAfter(moment: Deferred[None], proceed: Operation) -> Deferred[Any]:
+    """
+    Do an operation later, also when its caller has given up in the meantime:
+    that is what a store does whose server has got the command already.
+    """
+    answer: Deferred[Any] = Deferred()
+
+    def begin(_: None) -> None:
+        maybeDeferred(proceed).chainDeferred(answer)
+
+    moment.addCallback(begin)
+    return answer

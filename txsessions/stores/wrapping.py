@@ -1,5 +1,5 @@
 """
-A store around a store: what the stores for tests are made of.
+A store around a store: what wrappers are made of.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeAlias, cast
 
 import attrs
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import directlyProvides, implementer, providedBy
 from zope.interface.interface import Method
@@ -144,17 +144,3 @@ class WrappingStore:
         """
         operation = getattr(self.store, name)
         return self.around(Call(name, arguments, options), lambda: operation(*arguments, **options))
-
-
-def proceedAfter(moment: Deferred[None], proceed: Operation) -> Deferred[Any]:
-    """
-    Do an operation later, also when its caller has given up in the meantime:
-    that is what a store does whose server has got the command already.
-    """
-    answer: Deferred[Any] = Deferred()
-
-    def begin(_: None) -> None:
-        maybeDeferred(proceed).chainDeferred(answer)
-
-    moment.addCallback(begin)
-    return answer
