@@ -314,10 +314,11 @@ class ISessionStoreFactory(Interface):
     prefix = Attribute("The word before the first colon, a L{str}.")
     summary = Attribute("One line for C{--help-stores}: arguments and purpose, a L{str}.")
 
-    def createStore(arguments: Sequence[str], options: Mapping[str, str]) -> Any:
+    def createStore(reactor: Any, arguments: Sequence[str], options: Mapping[str, str]) -> Any:
         """
         Make a store.  Import its driver here and not before.
 
+        @param reactor: Where the store runs; C{None}: the global reactor.
         @param arguments: The positional arguments, a L{list} of L{str}.
         @param options: The C{key=value} arguments, a L{dict} of L{str}.
         @return: An L{ISessionStore}.

@@ -5,5 +5,7 @@ Nothing in here imports a driver; each store's module does so for itself.
 """
 
 from .claim import Claim
+from .description import BadStoreDescription
+from .opening import openStore
 
-__all__ = ["Claim"]
+__all__ = ["BadStoreDescription", "Claim", "openStore"]

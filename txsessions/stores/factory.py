@@ -1,0 +1,123 @@
+"""
+Factories of our own stores: what a plugin declares with strings alone, so that
+nothing is imported before a store is made.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from twisted.plugin import IPlugin
+from twisted.python.reflect import namedAny
+from zope.interface import implementer
+
+from ..duration import seconds
+from ..interfaces import ISessionStoreFactory
+
+
+def _secret(path: str) -> str:
+    """
+    The first line of a file: a password is not for the command line, where
+    every user of the machine can read it.
+    """
+    with open(path, encoding="utf-8") as file:
+        return file.readline().rstrip("\r\n")
+
+
+KINDS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "text": str,
+    "integer": int,
+    "duration": seconds,
+    # A daemon changes its directory.
+    "path": os.path.abspath,
+    "secret": _secret,
+}
+"""
+What the text of a parameter becomes.
+"""
+
+
+@implementer(IPlugin, ISessionStoreFactory)
+class StoreFactory:
+    """
+    Makes the stores of one kind.
+
+    @ivar _name: The dotted name of the store's class.
+    @ivar _parameters: The names of its parameters, each with its kind, one of
+        L{KINDS}.  C{passwordFile}, a secret, is for the parameter C{password}.
+    @ivar _needed: How many of them, from the first, must be given, and may be
+        given by their places.
+    @ivar _needsReactor: Whether it has a parameter C{reactor}.
+    @ivar _extra: The extra of the distribution that installs its driver.
+    """
+
+    def __init__(
+        self,
+        prefix: str,
+        summary: str,
+        name: str,
+        *,
+        parameters: Mapping[str, str],
+        needed: int = 0,
+        needsReactor: bool = True,
+        extra: str | None = None,
+    ) -> None:
+        self.prefix = prefix
+        self.summary = summary
+        self._name = name
+        self._parameters = parameters
+        self._needed = needed
+        self._needsReactor = needsReactor
+        self._extra = extra
+
+    def createStore(
+        self, reactor: Any, arguments: Sequence[str], options: Mapping[str, str]
+    ) -> Any:
+        """
+        See L{ISessionStoreFactory.createStore}.
+        """
+        values = self._values(arguments, options)
+        if self._needsReactor:
+            values["reactor"] = reactor
+        return self._load()(**values)
+
+    def _load(self) -> Any:
+        """
+        The store's class.
+        """
+        try:
+            return namedAny(self._name)
+        except ImportError as e:
+            if self._extra is None:
+                raise
+            raise ValueError(
+                f"its driver is not installed ({e}): pip install 'txsessions[{self._extra}]'"
+            ) from e
+
+    def _values(self, arguments: Sequence[str], options: Mapping[str, str]) -> dict[str, Any]:
+        """
+        The values of the parameters.
+
+        @raise ValueError: They do not fit.  The text repeats none of them:
+            with a quotation forgotten, any may be a piece of a password.
+        """
+        needed = list(self._parameters)[: self._needed]
+        given = {**dict(zip(needed, arguments, strict=False)), **options}
+        isWhole = len(given) == len(arguments) + len(options) and given.keys() >= set(needed)
+        if not isWhole or not given.keys() <= self._parameters.keys():
+            raise ValueError(f"it is written {self.summary}")
+        return {name.removesuffix("File"): self._value(name, text) for name, text in given.items()}
+
+    def _value(self, name: str, text: str) -> Any:
+        """
+        The value of one parameter.
+        """
+        kind = self._parameters[name]
+        try:
+            return KINDS[kind](text)
+        except OSError as e:
+            raise ValueError(f"{name} cannot be read: {e.strerror}") from e
+        except ValueError as e:
+            raise ValueError(f"{name} is no {kind}") from e
