@@ -10,6 +10,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import AlreadyCalled
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.components import Componentized
@@ -57,6 +58,7 @@ class Session(server.Session):
     @ivar ender: The request that ended it, as far as that is known.
     @ivar isTokenUnseen: Whether it got a new token that no request has brought
         back yet.
+    @ivar _isOver: Whether its time-out has ended it, and all were told.
     @ivar _ending: The end that the store has not confirmed yet.
     @ivar _expiry: What ends it at its deadline in this process.
     @ivar _plainSize: How many attributes an instance has to which nobody added
@@ -90,6 +92,7 @@ class Session(server.Session):
         self.reworker: Any = None
         self.ender: Any = None
         self.isTokenUnseen = False
+        self._isOver = False
         self._sid: str | None = None
         self._data: SessionData | None = None
         self._components: PersistentComponents | None = None
@@ -124,7 +127,12 @@ class Session(server.Session):
     def touch(self) -> None:
         """
         See L{ISession.touch}.
+
+        @raise AlreadyCalled: Its time is over, and its callbacks have run: by
+            that a stock request knows that it needs a new session.
         """
+        if self._isOver:
+            raise AlreadyCalled
         now = self._seconds()
         self.lastModified = max(self.lastModified, now)
 
@@ -336,6 +344,7 @@ class Session(server.Session):
         callbacks, self.expireCallbacks = self.expireCallbacks, []
         for callback in callbacks:
             self._tell(callback)
+        self._isOver = reason in (lifetime.IDLE, lifetime.ABSOLUTE)
 
     def due(self) -> None:
         """
