@@ -1,0 +1,117 @@
+"""
+One server for the benchmarks: C{python served.py VARIANT PORT [DIRECTORY]}.
+
+Each variant answers C{/} with a counter of its session, saved before the answer
+leaves where there is anything to save; C{bare} has no session at all.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.python.components import registerAdapter
+from twisted.web import resource, server
+from zope.interface import Interface, implementer
+
+import txsessions
+from txsessions.stores import openStore
+
+
+class ICounter(Interface):
+    """
+    Counts the visits of a session of stock Twisted.
+    """
+
+
+@implementer(ICounter)
+class Counter:
+    """
+    See L{ICounter}.
+    """
+
+    def __init__(self, session: object) -> None:
+        self.value = 0
+
+
+class Bare(resource.Resource):
+    """
+    Answers without a session.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Say hello.
+        """
+        return b"Visit #1 for you!"
+
+
+class Stock(resource.Resource):
+    """
+    Counts in a component, as the howto of stock Twisted does.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Count, and say how often.
+        """
+        counter = request.getSession(ICounter)
+        counter.value += 1
+        return b"Visit #%d for you!" % counter.value
+
+
+class Ours(resource.Resource):
+    """
+    Counts in C{session.data}.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Count, and say how often.
+        """
+        data = request.getSession().data
+        data["visits"] = data.get("visits", 0) + 1
+        return b"Visit #%d for you!" % data["visits"]
+
+
+class Reading(resource.Resource):
+    """
+    Reads C{session.data}, and changes nothing.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Say how often the session was here.
+        """
+        return b"Visit #%d for you!" % request.getSession().data.get("visits", 1)
+
+
+def makeSite(variant: str, directory: str) -> Any:
+    """
+    The site of a variant.
+    """
+    if variant == "bare":
+        return server.Site(Bare())
+    if variant == "stock":
+        registerAdapter(Counter, server.Session, ICounter)
+        return server.Site(Stock())
+    name, _, kind = variant.partition("-")
+    text = f"sqlite:{directory}/sessions.db" if name == "sqlite" else name
+    root = Reading() if kind == "reading" else Ours()
+    return txsessions.Site(root, sessionStore=openStore(text))
+
+
+if __name__ == "__main__":
+    reactor.listenTCP(
+        int(sys.argv[2]), makeSite(sys.argv[1], *(sys.argv[3:] or ["."])), interface="127.0.0.1"
+    )
+    reactor.run()
