@@ -56,6 +56,7 @@ class AdministrationContract(Contract):
         other = await self.another(store)
         assert await outcomes(*(handle.setup() for handle in (store, other) * 3)) == [None] * 6
         record = await self.newSession(store)
+        assert await outcomes(other.setup(), store.setup()) == [None, None]
         assert await other.loadSession(record.sid) == record
 
     @promise
@@ -97,6 +98,7 @@ class AdministrationContract(Contract):
                 await outcomes(
                     other.deleteSession(going[number].sid),
                     other.saveSession(Change(staying[number].sid, set={"data:a": b"1"})),
+                    other.createSession(await self.newRecord()),
                     other.createSession(await self.newRecord()),
                 )
         assert len(set(found)) == len(found)

@@ -54,12 +54,11 @@ class ConnectedContract(Contract):
         """
         record = await self.newSession(store)
         changes = [Change(record.sid, set={f"data:{n}": b"1"}) for n in range(20)]
-        answered: list[int] = []
-        for change in changes:
-            store.saveSession(change).addCallback(answered.append)
+        calls = [store.saveSession(change) for change in changes]
         await store.close()
-        assert answered == list(range(2, 22))
-        assert len((await store.loadSession(record.sid)).attributes) == 20
+        other = await self.another(store)
+        assert len((await other.loadSession(record.sid)).attributes) == 20
+        assert await outcomes(*calls) == list(range(2, 22))
 
     @promise
     async def test_opensAgain(self, store: Store) -> None:

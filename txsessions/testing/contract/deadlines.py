@@ -153,20 +153,20 @@ class DeadlineContract(Contract):
         """
         A claim says until when nothing more is due, and never too late a moment.
         """
-        now = await self.now()
-        records = {
-            left: await self.newSession(store, sessionTimeout=left) for left in (600.0, 60.0, 6.0)
-        }
+        first, second, third = [
+            await self.newSession(store, sessionTimeout=left) for left in (60.0, 600.0, 6000.0)
+        ]
         claim = await store.claimExpired(10)
         assert list(claim.endings) == []
-        assert claim.nextDeadline == pytest.approx(now + 6, abs=self.tolerance + 1e-3)
-        await store.saveSession(Change(records[600.0].sid, sessionTimeout=1.0))
+        assert claim.nextDeadline == pytest.approx(deadline(first), abs=self.tolerance + 1e-3)
+        shortened = Change(third.sid, sessionTimeout=30.0)
+        await store.saveSession(shortened)
         claim = await store.claimExpired(10)
-        assert claim.nextDeadline <= now + 1 + self.tolerance
-        await self.advance(7)
+        assert claim.nextDeadline <= deadline(apply(third, shortened)) + self.tolerance
+        await self.advance(61 + self.tolerance)
         assert len(await self.claimAll(store)) == 2
         claim = await store.claimExpired(10)
-        assert claim.nextDeadline <= now + 60 + self.tolerance
+        assert claim.nextDeadline <= deadline(second) + self.tolerance
 
     @promise
     async def test_nextDeadlineMovesOn(self, store: Store) -> None:
@@ -175,12 +175,13 @@ class DeadlineContract(Contract):
         """
         record = await self.newSession(store)
         await self.advance(TIMEOUT - 1)
-        await store.saveSession(touch(record, await self.now()))
+        touched = touch(record, await self.now())
+        await store.saveSession(touched)
         await self.advance(2)
         assert await self.claimAll(store) == []
         claim = await store.claimExpired(10)
         assert await self.now() < claim.nextDeadline
-        assert claim.nextDeadline <= record.lastModified + 2 * TIMEOUT - 1 + self.tolerance
+        assert claim.nextDeadline <= deadline(apply(record, touched)) + self.tolerance
 
 
 def sidsOf(endings: Sequence[Ending]) -> list[str]:

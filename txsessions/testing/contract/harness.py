@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest_twisted
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
@@ -245,6 +245,15 @@ async def outcomes(*deferreds: Deferred[Any]) -> list[Any]:
     """
     ended = await DeferredList(deferreds, consumeErrors=True)
     return [result if success else result.value for success, result in ended]
+
+
+async def aMoment() -> None:
+    """
+    Some turns of the reactor, for what a store may still have under way.
+    """
+    from twisted.internet import reactor
+
+    await deferLater(cast("IReactorTime", reactor), 0.01)
 
 
 async def staysDead(store: Store, record: Record, now: float) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ...errors import SessionEnded, VersionConflict
 from ...lifetime import LOGOUT
 from ...record import Change
-from .harness import Contract, Store, outcomes, promise, touch
+from .harness import Contract, Store, aMoment, outcomes, promise, touch
 
 
 class RaceContract(Contract):
@@ -53,6 +53,8 @@ class RaceContract(Contract):
             given.cancel()
             await store.saveSession(Change(record.sid, set={"data:a": b"%d" % number}))
             assert (await store.loadSession(record.sid)).attributes == {"data:a": b"%d" % number}
+        await aMoment()
+        assert (await store.loadSession(record.sid)).attributes == {"data:a": b"19"}
 
     @promise
     async def test_otherAnswersWhenCancelled(self, store: Store) -> None:

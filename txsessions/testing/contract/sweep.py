@@ -113,6 +113,7 @@ class SweepContract(DeadlineContract):
         }
         claims = [await store.claimExpired(limit) for limit in (1, 3, 3)]
         assert [len(claim.endings) for claim in claims] == [1, 3, 3]
+        assert claims[-1].nextDeadline is not None
         assert claims[-1].nextDeadline <= now
         endings = [ending for claim in claims for ending in claim.endings]
         endings += await self.claimAll(store, limit=1)
