@@ -1,0 +1,132 @@
+"""
+What a store does with the file of one session.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from ...errors import CorruptRecord, SessionEnded, SessionNotFound
+from ...record import Change, Record, apply
+from ..claim import Ending
+from .index import Index
+from .shard import Shard
+from .text import End, encodeEnd, encodeRecord
+
+T = TypeVar("T")
+
+
+class Keeper:
+    """
+    Does what a store promises, in a shard that is open.  For one thread.
+
+    @ivar _index: What is told of each file that is written.
+    """
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def load(self, shard: Shard, sid: str) -> Record | None:
+        """
+        The live record.
+
+        @raise SessionEnded: It has ended.
+        """
+        found = shard.read(sid)
+        if isinstance(found, End):
+            raise SessionEnded(sid, found.reason)
+        return found
+
+    def has(self, shard: Shard, sid: str) -> bool:
+        """
+        Whether there is a live record.
+        """
+        return isinstance(shard.read(sid), Record)
+
+    def create(self, shard: Shard, record: Record) -> bool:
+        """
+        Insert a record where nothing is.
+
+        @return: Whether it was inserted.
+        """
+        text = encodeRecord(record)
+        shard.lock()
+        if shard.read(record.sid) is not None:
+            return False
+        shard.write(record.sid, text)
+        self._index.put(record)
+        return True
+
+    def save(self, shard: Shard, change: Change) -> int:
+        """
+        Apply a change to a live record.
+
+        @return: The version after it.
+        @raise SessionNotFound: There is none.
+        """
+        shard.lock()
+        record = self.load(shard, change.sid)
+        if record is None:
+            raise SessionNotFound(change.sid)
+        after = apply(record, change)
+        shard.write(after.sid, encodeRecord(after))
+        self._index.put(after)
+        return after.version
+
+    def end(
+        self, shard: Shard, sid: str, reasonOf: Callable[[Record], str | None], now: float
+    ) -> Ending | None:
+        """
+        End a live session, if there is a reason to.
+
+        Its file is replaced by one that says so: a session has one file, and
+        that is a live record or an end, whenever a crash comes.
+
+        @param reasonOf: Called with the record; gives the reason, or C{None}.
+        @param now: When, in seconds on the store's clock.
+        """
+        shard.lock()
+        record = shard.read(sid)
+        if not isinstance(record, Record):
+            self._note(sid, record)
+            return None
+        reason = reasonOf(record)
+        if reason is None:
+            self._index.put(record)
+            return None
+        end = End(sid, reason, now)
+        shard.write(sid, encodeEnd(end))
+        self._index.put(end)
+        return Ending(record, reason)
+
+    def forget(self, shard: Shard, sid: str) -> None:
+        """
+        Remember the end of a session no longer.
+        """
+        shard.lock()
+        found = shard.read(sid)
+        if isinstance(found, End):
+            shard.remove(sid)
+            found = None
+        self._note(sid, found)
+
+    def quietly(self, sid: str, function: Callable[..., T], *arguments: Any) -> T | None:
+        """
+        Call a function for a session that nobody has asked for by name.  If
+        its file is damaged the result is C{None}.
+        """
+        try:
+            return function(*arguments)
+        except CorruptRecord:
+            self._index.drop(sid)
+            return None
+
+    def _note(self, sid: str, found: Record | End | None) -> None:
+        """
+        Tell the index what there is.
+        """
+        if found is None:
+            self._index.drop(sid)
+        else:
+            self._index.put(found)

@@ -1,0 +1,260 @@
+"""
+What concerns the files of all sessions: to look for what has changed, to end
+what has expired, to find what somebody owns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import groupby
+from typing import Final
+
+from ...errors import SessionError
+from ...lifetime import IDLE, deadline, endReason
+from ...record import Record
+from ..claim import Claim, Ending
+from .directory import SHARDS, Directory
+from .index import SETTLING, Index
+from .keeper import Keeper
+from .shard import Shard, Signature, shardOf
+
+SLICE: Final = 0.05
+"""
+How long one request may take of those that concern all sessions, in seconds;
+what is left is done by the next.  So no other request waits much longer.
+"""
+
+REST: Final = 10.0
+"""
+How long to rest, in seconds on the store's clock, before a sweep looks again
+for what other processes have stored, or at what it could not lock.
+"""
+
+FORGET: Final = 250
+"""
+How many ends are forgotten at the most in one request.
+"""
+
+
+class Survey:
+    """
+    Knows the files of a directory as far as it has looked.  For one thread.
+
+    @ivar _directory: Where the files are.
+    @ivar _keeper: What changes them.
+    @ivar _index: What is known of them.
+    @ivar _changed: For each shard the time of its last change that has been
+        looked at, by the clock of the file system.
+    @ivar _unreadable: For each shard with files that could not be read, why.
+    @ivar _position: Which shard a sweep looks into next.
+    @ivar _lookedAt: When a sweep began to look, in seconds on the store's
+        clock.
+    """
+
+    def __init__(self, directory: Directory, keeper: Keeper, index: Index) -> None:
+        self._directory = directory
+        self._keeper = keeper
+        self._index = index
+        self._changed: dict[str, int] = {}
+        self._unreadable: dict[str, SessionError | OSError] = {}
+        self._position = len(SHARDS)
+        self._lookedAt: float | None = None
+
+    def look(self, position: int) -> int:
+        """
+        Look for what has changed since the last time, in as many shards as
+        can be done in a L{SLICE}.
+
+        @param position: Which shard is the first.
+        @return: Which is the next; past the last one when all are done.
+        """
+        end = time.monotonic() + SLICE
+        while position < len(SHARDS):
+            self._lookInto(SHARDS[position])
+            position += 1
+            if time.monotonic() >= end:
+                break
+        return position
+
+    def find(self, sessionKey: str) -> list[Record]:
+        """
+        The live records of an owner, oldest first.  L{look} has looked at all
+        shards before.
+
+        @raise StoreUnavailable: Some file could not be read, and so nobody
+            knows whose it is.
+        """
+        for error in self._unreadable.values():
+            raise error
+        found: list[Record] = []
+        for name, sids in _byShard(self._index.owned(sessionKey)):
+            with self._directory.shard(name) as shard:
+                found += self.records(shard, sids)
+        mine = [record for record in found if record.sessionKey == sessionKey]
+        return sorted(mine, key=lambda record: record.created)
+
+    def records(self, shard: Shard, sids: Iterable[str]) -> list[Record]:
+        """
+        Those of the sessions that are live.
+        """
+        found = [self._keeper.quietly(sid, shard.read, sid) for sid in sids]
+        return [record for record in found if isinstance(record, Record)]
+
+    def endOld(self, shard: Shard, sids: Iterable[str], moment: float, now: float) -> int:
+        """
+        End those of the sessions that were last touched at that moment or
+        before.
+
+        @param now: The time on the store's clock.
+        @return: How many.
+        """
+
+        def reasonOf(record: Record) -> str | None:
+            return IDLE if record.lastModified <= moment else None
+
+        keeper = self._keeper
+        ended = [keeper.quietly(sid, keeper.end, shard, sid, reasonOf, now) for sid in sids]
+        return sum(ending is not None for ending in ended)
+
+    def claim(self, limit: int, now: float) -> Claim:
+        """
+        End what has expired.
+
+        @param now: The time on the store's clock.
+        """
+        failure = self._lookAgain(now)
+        self._each(self._index.popForgotten(now, FORGET), self._keeper.forget, now)
+        endings: list[Ending] = []
+
+        def end(shard: Shard, sid: str) -> None:
+            ending = self._keeper.end(shard, sid, lambda record: endReason(record, now), now)
+            if ending is not None:
+                endings.append(ending)
+
+        failure = self._each(self._index.popDue(now, limit), end, now) or failure
+        if failure is not None and not endings:
+            raise failure
+        endings.sort(key=lambda ending: deadline(ending.record))
+        isLooking = self._position < len(SHARDS)
+        return Claim(endings, now if isLooking else self._index.next())
+
+    def _each(
+        self, sids: list[str], function: Callable[[Shard, str], object], now: float
+    ) -> Exception | None:
+        """
+        Call a function for each of the sessions, in a L{SLICE}.  Those that
+        are not done by then, or could not be done, come up again.
+
+        @return: Why something could not be done.
+        """
+        failure: Exception | None = None
+        end = time.monotonic() + SLICE
+        for count, (name, some) in enumerate(_byShard(sids)):
+            if count and time.monotonic() >= end:
+                for sid in some:
+                    self._index.again(sid, now)
+                continue
+            for sid, error in self._eachIn(name, some, function).items():
+                self._index.again(sid, now + REST)
+                failure = error
+        return failure
+
+    def _eachIn(
+        self, name: str, sids: list[str], function: Callable[[Shard, str], object]
+    ) -> dict[str, Exception]:
+        """
+        Call a function for each of some sessions of one shard.
+
+        @return: Those for which it could not be done, and why.
+        """
+        undone: dict[str, Exception] = {}
+        try:
+            with self._directory.shard(name) as shard:
+                for sid in sids:
+                    try:
+                        self._keeper.quietly(sid, function, shard, sid)
+                    except (SessionError, OSError) as e:
+                        undone[sid] = e
+        except OSError as e:
+            undone = dict.fromkeys(sids, e)
+        return undone
+
+    def _lookAgain(self, now: float) -> Exception | None:
+        """
+        Look for what has changed, if it is time to, or go on with it.
+
+        @return: Why a shard could not be looked into.
+        """
+        isDone = self._position >= len(SHARDS)
+        isRested = self._lookedAt is None or not 0 <= now - self._lookedAt < REST
+        if isDone and (isRested or self._unreadable):
+            self._position, self._lookedAt = 0, now
+        self._position = self.look(self._position)
+        errors = self._unreadable.values()
+        return next((error for error in errors if isinstance(error, OSError)), None)
+
+    def _lookInto(self, name: str) -> None:
+        """
+        Look for what has changed in one shard.
+        """
+        self._unreadable.pop(name, None)
+        try:
+            with self._directory.shard(name) as shard:
+                self._update(name, shard)
+        except (SessionError, OSError) as e:
+            self._unreadable[name] = e
+
+    def _update(self, name: str, shard: Shard) -> None:
+        """
+        Read those files of a shard that are not known yet.
+
+        @raise StoreUnavailable: One could not be read; all others were.
+        """
+        changed = shard.changed()
+        if self._changed.pop(name, None) != changed:
+            files = shard.signatures()
+            for sid in set(self._index.inShard(name)) - files.keys():
+                self._index.drop(sid)
+            self._learn(shard, files)
+        if _isSettled(changed):
+            self._changed[name] = changed
+
+    def _learn(self, shard: Shard, files: Mapping[str, Signature]) -> None:
+        """
+        Read those of the files that are not known yet.
+
+        @raise StoreUnavailable: One could not be read; all others were.
+        """
+        failure: SessionError | None = None
+        for sid, signature in files.items():
+            if signature == self._index.signature(sid):
+                continue
+            try:
+                found = self._keeper.quietly(sid, shard.read, sid)
+            except SessionError as e:
+                failure = e
+            except OSError as e:
+                failure = self._directory.explain(e)
+            else:
+                if found is not None:
+                    self._index.put(found, signature if _isSettled(signature[1]) else None)
+        if failure is not None:
+            raise failure
+
+
+def _isSettled(change: int) -> bool:
+    """
+    Whether the time of a change tells it from later ones.
+
+    @param change: By the clock of the file system, in nanoseconds.
+    """
+    return time.time_ns() - change > SETTLING
+
+
+def _byShard(sids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    """
+    The sessions, shard by shard.
+    """
+    for name, some in groupby(sorted(sids), shardOf):
+        yield name, list(some)
