@@ -31,10 +31,15 @@ MAXIMUM_DETOURS: Final = 8
 How often one command is sent elsewhere.  Two are usual while a slot moves.
 """
 
+DIRECT_DETOURS: Final = 2
+"""
+How often a command is sent elsewhere at once.
+"""
+
 PAUSE: Final = 0.05
 """
-How long to wait before a command is tried again whose keys are being moved, in
-seconds.
+How long to wait before a command is tried again when its keys are being moved,
+in seconds.
 """
 
 REFRESHING: Final = frozenset({"MOVED", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY"})
@@ -300,7 +305,11 @@ class ClusterClient:
         assert call.node is not None
         address = parseRedirection(str(error), call.node)
         self._nodes.masters[call.slot] = address
-        self._transmit(call, address)
+        if call.detours <= DIRECT_DETOURS:
+            self._transmit(call, address)
+        else:
+            # The nodes do not agree yet.
+            deferLater(self._reactor, PAUSE, self._send, call)
 
     def _ask(self, call: Call, error: ServerError) -> None:
         """

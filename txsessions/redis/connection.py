@@ -67,7 +67,7 @@ class Connection(Protocol):
         """
         @param lost: Called when the connection has ended, before the answers
             that are due fail.
-        @param refused: Called with each error reply, after its answer failed.
+        @param refused: Called with each error reply, before its answer fails.
         """
         self.waiting: deque[Answer] = deque()
         self.heard = clock.seconds()
@@ -233,9 +233,9 @@ class Connection(Protocol):
         """
         Give an error reply to the answer that is due.
         """
+        self._refused(self, error)
         if not answer.called:
             answer.errback(error)
-        self._refused(self, error)
 
     def _violated(self) -> None:
         """

@@ -121,8 +121,8 @@ class Link:
             return
         self.connection = None
         if not self._isRunning:
-            return
-        if connection.isProven:
+            self._down(None)
+        elif connection.isProven:
             self._again()
         else:
             self._failed(NotSent(f"Redis at {self.address} closed the connection"), False)
