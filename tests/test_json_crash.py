@@ -27,10 +27,10 @@ from txsessions.errors import StoreTimedOut
 from txsessions.record import Change, Record
 from txsessions.stores.files import directory as directoryModule
 from txsessions.stores.files import shard as shardModule
-from txsessions.stores.files.index import Index
 from txsessions.stores.files.keeper import Keeper
 from txsessions.stores.files.shard import TEMPORARY, Shard
 from txsessions.stores.files.text import Damaged, End, decode, encodeRecord
+from txsessions.stores.index import Index
 from txsessions.stores.json import JSONStore
 
 HERE = Path(__file__).parent

@@ -26,10 +26,11 @@ from ..record import Change, Record
 from .claim import Claim, Ending
 from .files.batch import Performer, Request
 from .files.directory import SHARDS, Directory
-from .files.index import Index
 from .files.keeper import Keeper
-from .files.shard import Shard, isSid, shardOf
+from .files.shard import Shard, shardOf
 from .files.survey import Survey
+from .index import Index
+from .sid import isSid
 from .worker import Worker
 
 T = TypeVar("T")

@@ -10,7 +10,8 @@ from typing import Any, TypeVar
 from ...errors import CorruptRecord, SessionEnded, SessionNotFound
 from ...record import Change, Record, apply
 from ..claim import Ending
-from .index import Index
+from ..index import Index
+from ..remembrance import RETENTION
 from .shard import Shard
 from .text import End, encodeEnd, encodeRecord
 
@@ -89,7 +90,7 @@ class Keeper:
         shard.lock()
         record = shard.read(sid)
         if not isinstance(record, Record):
-            self._note(sid, record)
+            self.note(sid, record)
             return None
         reason = reasonOf(record)
         if reason is None:
@@ -97,7 +98,7 @@ class Keeper:
             return None
         end = End(sid, reason, now)
         shard.write(sid, encodeEnd(end))
-        self._index.put(end)
+        self.note(sid, end)
         return Ending(record, reason)
 
     def forget(self, shard: Shard, sid: str) -> None:
@@ -109,7 +110,7 @@ class Keeper:
         if isinstance(found, End):
             shard.remove(sid)
             found = None
-        self._note(sid, found)
+        self.note(sid, found)
 
     def quietly(self, sid: str, function: Callable[..., T], *arguments: Any) -> T | None:
         """
@@ -122,11 +123,15 @@ class Keeper:
             self._index.drop(sid)
             return None
 
-    def _note(self, sid: str, found: Record | End | None) -> None:
+    def note(self, sid: str, found: Record | End | None, signature: Any = None) -> None:
         """
         Tell the index what there is.
+
+        @param signature: Which file says so; C{None}: not known.
         """
         if found is None:
             self._index.drop(sid)
+        elif isinstance(found, End):
+            self._index.putEnd(sid, found.time + RETENTION, signature)
         else:
-            self._index.put(found)
+            self._index.put(found, signature)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,6 +13,7 @@ from typing import Final
 
 from ...errors import CorruptRecord, StoreTimedOut
 from ...record import Record
+from ..sid import isSid
 from .lock import lockDirectory
 from .text import MAXIMUM_SIZE, Damaged, End, decode
 
@@ -32,20 +32,9 @@ Signature = tuple[int, int, int]
 
 Report = Callable[[CorruptRecord], object]
 
-_matchSid = re.compile(r"[0-9a-f]{32}").fullmatch
-
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-
-
-def isSid(sid: object) -> bool:
-    """
-    Whether this is the public handle of a session.  The name of a file is
-    never made of anything else.  (Capital letters would be the same name on
-    some systems.)
-    """
-    return isinstance(sid, str) and _matchSid(sid) is not None
 
 
 def shardOf(sid: str) -> str:

@@ -14,8 +14,8 @@ from ...errors import SessionError
 from ...lifetime import IDLE, deadline, endReason
 from ...record import Record
 from ..claim import Claim, Ending
+from ..index import Index
 from .directory import SHARDS, Directory
-from .index import SETTLING, Index
 from .keeper import Keeper
 from .shard import Shard, Signature, shardOf
 
@@ -29,6 +29,12 @@ REST: Final = 10.0
 """
 How long to rest, in seconds on the store's clock, before a sweep looks again
 for what other processes have stored, or at what it could not lock.
+"""
+
+SETTLING: Final = 2_000_000_000
+"""
+How old a change must be, in nanoseconds, before its time tells it from a later
+one: file systems keep time in steps, the coarsest of two seconds.
 """
 
 FORGET: Final = 250
@@ -46,6 +52,7 @@ class Survey:
     @ivar _index: What is known of them.
     @ivar _changed: For each shard the time of its last change that has been
         looked at, by the clock of the file system.
+    @ivar _listed: For each shard the sessions that had files in it then.
     @ivar _unreadable: For each shard with files that could not be read, why.
     @ivar _position: Which shard a sweep looks into next.
     @ivar _lookedAt: When a sweep began to look, in seconds on the store's
@@ -57,6 +64,7 @@ class Survey:
         self._keeper = keeper
         self._index = index
         self._changed: dict[str, int] = {}
+        self._listed: dict[str, frozenset[str]] = {}
         self._unreadable: dict[str, SessionError | OSError] = {}
         self._position = len(SHARDS)
         self._lookedAt: float | None = None
@@ -214,8 +222,9 @@ class Survey:
         changed = shard.changed()
         if self._changed.pop(name, None) != changed:
             files = shard.signatures()
-            for sid in set(self._index.inShard(name)) - files.keys():
+            for sid in self._listed.get(name, frozenset()) - files.keys():
                 self._index.drop(sid)
+            self._listed[name] = frozenset(files)
             self._learn(shard, files)
         if _isSettled(changed):
             self._changed[name] = changed
@@ -237,8 +246,8 @@ class Survey:
             except OSError as e:
                 failure = self._directory.explain(e)
             else:
-                if found is not None:
-                    self._index.put(found, signature if _isSettled(signature[1]) else None)
+                isSettled = _isSettled(signature[1])
+                self._keeper.note(sid, found, signature if isSettled else None)
         if failure is not None:
             raise failure
 

@@ -1,56 +1,48 @@
 """
-What one process knows of the files, so that it need not read them all to find
-those that are due or those of an owner.
+What one process knows of the records of a store, so that it need not read them
+all to find those that are due or those of an owner.
 
-It is a guide and never the truth: whoever acts on a session reads its file
-under the lock.
+It is a guide and never the truth: whoever acts on a session reads its record.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from math import inf
-from typing import Final
+from typing import Any
 
 import attrs
 
-from ...deadlines import Deadlines
-from ...lifetime import deadline
-from ...record import Record
-from ..remembrance import MAXIMUM, RETENTION
-from .shard import Signature, shardOf
-from .text import End
-
-SETTLING: Final = 2_000_000_000
-"""
-How old a change must be, in nanoseconds, before its time tells it from a later
-one: file systems keep time in steps, the coarsest of two seconds.
-"""
+from ..deadlines import Deadlines
+from ..lifetime import deadline
+from ..record import Record
+from .remembrance import MAXIMUM
 
 
 @attrs.frozen
 class Known:
     """
-    What is known of one file.
+    What is known of one session.
 
     @ivar due: When the session ends, or when its end may be forgotten, in
         seconds on the store's clock.
     @ivar sessionKey: The owner of a live session.
     @ivar isLive: Whether it is a live session, and not an end.
-    @ivar signature: Which file this was read from; C{None}: not known, or too
-        young to tell it from the next.
+    @ivar signature: What tells the text that this was read from from a later
+        one; C{None}: nothing does.
     """
 
     due: float
     sessionKey: str | None
     isLive: bool
-    signature: Signature | None
+    signature: Any
 
 
 class Index:
     """
-    The files, by deadline and by owner.
+    The sessions, by deadline and by owner.
 
-    @ivar _known: For each shard what is known of its files, by C{sid}.
+    @ivar _known: What is known of each session, by C{sid}.
     @ivar _owned: The sessions of each owner.
     @ivar _sessions: Deadlines of live sessions.
     @ivar _ends: When ends may be forgotten.
@@ -58,49 +50,48 @@ class Index:
     """
 
     def __init__(self, maximum: int = MAXIMUM) -> None:
-        self._known: dict[str, dict[str, Known]] = {}
+        self._known: dict[str, Known] = {}
         self._owned: dict[str, set[str]] = {}
         self._sessions = Deadlines(self._dueOf)
         self._ends = Deadlines(self._dueOf)
         self._maximum = maximum
 
-    def signature(self, sid: str) -> Signature | None:
+    def __iter__(self) -> Iterator[str]:
         """
-        Which file is known of a session.
+        The live sessions that are known.
         """
-        known = self._get(sid)
+        return iter([sid for sid, known in self._known.items() if known.isLive])
+
+    def signature(self, sid: str) -> Any:
+        """
+        What tells the text that is known of a session from a later one.
+        """
+        known = self._known.get(sid)
         return None if known is None else known.signature
 
-    def inShard(self, name: str) -> list[str]:
+    def put(self, record: Record, signature: Any = None) -> None:
         """
-        The sessions whose files are known, of one shard.
+        Note a live record.
         """
-        return list(self._known.get(name, ()))
+        known = Known(deadline(record), record.sessionKey, True, signature)
+        self._put(record.sid, known)
 
-    def put(self, found: Record | End, signature: Signature | None = None) -> None:
+    def putEnd(self, sid: str, due: float, signature: Any = None) -> None:
         """
-        Note what a file says.
+        Note that a session has ended.
+
+        @param due: When that may be forgotten, in seconds on the store's
+            clock.
         """
-        if isinstance(found, End):
-            known = Known(found.time + RETENTION, None, False, signature)
-        else:
-            known = Known(deadline(found), found.sessionKey, True, signature)
-        old = self._get(found.sid)
-        if old is not None and (old.isLive, old.sessionKey) != (known.isLive, known.sessionKey):
-            self.drop(found.sid)
-        self._known.setdefault(shardOf(found.sid), {})[found.sid] = known
-        if known.sessionKey is not None:
-            self._owned.setdefault(known.sessionKey, set()).add(found.sid)
-        self.again(found.sid, known.due)
+        self._put(sid, Known(due, None, False, signature))
 
     def drop(self, sid: str) -> None:
         """
-        Note that there is no such file any more.
+        Note that there is no such session any more.
         """
-        known = self._get(sid)
+        known = self._known.pop(sid, None)
         if known is None:
             return
-        del self._known[shardOf(sid)][sid]
         (self._sessions if known.isLive else self._ends).discard(sid)
         if known.sessionKey is not None:
             owned = self._owned[known.sessionKey]
@@ -142,19 +133,25 @@ class Index:
         Watch a session that was taken out and has not been dealt with: look
         at it again at that time, in seconds on the store's clock.
         """
-        known = self._get(sid)
+        known = self._known.get(sid)
         if known is not None:
             (self._sessions if known.isLive else self._ends).add(sid, time)
 
-    def _get(self, sid: str) -> Known | None:
+    def _put(self, sid: str, known: Known) -> None:
         """
-        What is known of a session's file.
+        Note what is known of a session.
         """
-        return self._known.get(shardOf(sid), {}).get(sid)
+        old = self._known.get(sid)
+        if old is not None and (old.isLive, old.sessionKey) != (known.isLive, known.sessionKey):
+            self.drop(sid)
+        self._known[sid] = known
+        if known.sessionKey is not None:
+            self._owned.setdefault(known.sessionKey, set()).add(sid)
+        self.again(sid, known.due)
 
     def _dueOf(self, sid: str) -> float | None:
         """
         For L{Deadlines}.
         """
-        known = self._get(sid)
+        known = self._known.get(sid)
         return None if known is None else known.due
