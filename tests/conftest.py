@@ -25,3 +25,19 @@ async def run() -> AsyncIterator[Callable[[Any], Awaitable[Any]]]:
     yield runServer
     for server in reversed(started):
         await server.kill()
+
+
+@pytest_twisted.async_yield_fixture(scope="module")
+async def postgres() -> AsyncIterator[Any]:
+    """
+    A PostgreSQL server for all tests of a module.
+    """
+    from postgresserver import PostgresServer
+
+    server = PostgresServer()
+    try:
+        await server.start()
+        yield server
+    finally:
+        await server.kill()
+        server.remove()

@@ -1,0 +1,6 @@
+"""
+One PostgreSQL server with sessions.
+
+What is in here may block and is called in the threads of
+L{txsessions.stores.postgres.PostgresStore}; nothing in here knows of Deferreds.
+"""

@@ -1,0 +1,138 @@
+"""
+How values travel to the server and back: PostgreSQL's binary formats.
+
+Its C{text} and C{jsonb} cannot hold every text that a session can: no NUL, no
+half of a surrogate pair, and no bytes that are not UTF-8.  What they cannot hold
+is escaped, so that it can be stored and a column still reads as what it is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from struct import Struct
+from typing import Any, Final, TypeAlias
+
+import attrs
+
+Value: TypeAlias = bytes | None
+"""
+A value in its binary format; L{None} for SQL's C{NULL}.
+"""
+
+Row: TypeAlias = tuple[Value, ...]
+"""
+One row of an answer.
+"""
+
+_FLOAT: Final = Struct("!d")
+_INTEGER: Final = Struct("!q")
+_LENGTH: Final = Struct("!i")
+_ARRAY: Final = Struct("!iiIii")
+
+_TEXT_TYPE: Final = 25
+
+_escapeAll = re.compile("[\0\x1a\ud800-\udfff]").sub
+_unescapeAll = re.compile("\x1a([0-9a-f]{4})").sub
+
+
+def escape(text: str) -> str:
+    """
+    Any text, as one that PostgreSQL can hold: what it cannot, and the
+    character SUBSTITUTE itself, becomes a SUBSTITUTE and four hexadecimal
+    digits.
+    """
+    return _escapeAll(lambda match: f"\x1a{ord(match[0]):04x}", text)
+
+
+def unescape(text: str) -> str:
+    """
+    The text that was escaped.
+    """
+    return _unescapeAll(lambda match: chr(int(match[1], 16)), text)
+
+
+def escapeBytes(value: bytes) -> str:
+    """
+    Any bytes as a text that PostgreSQL can hold; UTF-8 reads as what it is.
+    """
+    return escape(value.decode("utf-8", "surrogateescape"))
+
+
+def unescapeBytes(text: str) -> bytes:
+    """
+    The bytes that were escaped.
+
+    @raise UnicodeEncodeError: The text does not come from L{escapeBytes}.
+    """
+    return unescape(text).encode("utf-8", "surrogateescape")
+
+
+@attrs.frozen
+class Kind:
+    """
+    A type of PostgreSQL, as the type of a parameter.
+
+    @ivar oid: Its number in C{pg_type}.
+    @ivar write: A Python value in its binary format.
+    """
+
+    oid: int
+    write: Callable[[Any], bytes]
+
+
+def _writeTexts(texts: Iterable[str]) -> bytes:
+    """
+    An array of one dimension, as C{array_send} writes it.
+    """
+    items = [escape(text).encode() for text in texts]
+    parts = [_ARRAY.pack(1, 0, _TEXT_TYPE, len(items), 1)]
+    for item in items:
+        parts += (_LENGTH.pack(len(item)), item)
+    return b"".join(parts)
+
+
+TRUTH: Final = Kind(16, lambda value: b"\1" if value else b"\0")
+BYTES: Final = Kind(17, bytes)
+INTEGER: Final = Kind(20, _INTEGER.pack)
+TEXT: Final = Kind(_TEXT_TYPE, lambda text: escape(text).encode())
+FLOAT: Final = Kind(701, _FLOAT.pack)
+TEXTS: Final = Kind(1009, _writeTexts)
+JSONB: Final = Kind(3802, lambda text: b"\1" + text)
+
+
+def readText(value: bytes) -> str:
+    """
+    A C{text} that was escaped.
+    """
+    return unescape(value.decode())
+
+
+def readFloat(value: bytes) -> float:
+    """
+    A C{double precision}.
+    """
+    number: float = _FLOAT.unpack(value)[0]
+    return number
+
+
+def readInteger(value: bytes) -> int:
+    """
+    A C{bigint}.
+    """
+    number: int = _INTEGER.unpack(value)[0]
+    return number
+
+
+def readTruth(value: bytes) -> bool:
+    """
+    A C{boolean}.
+    """
+    return value == b"\1"
+
+
+def readJSONB(value: bytes) -> bytes:
+    """
+    The JSON text of a C{jsonb}.
+    """
+    return value[1:]

@@ -1,0 +1,204 @@
+"""
+What a store asks of its tables.
+
+Each query is one atomic step.  What it decides, it decides on rows that it has
+locked, as they are then.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .kind import BYTES, FLOAT, INTEGER, JSONB, TEXT, TEXTS, TRUTH, Kind
+from .statement import Query
+
+COLUMNS: Final = (
+    "sid, verifier, created, lastModified, sessionTimeout, absoluteTimeout, sessionKey, "
+    "attributes, version"
+)
+"""
+The columns of a record, in the order in which L{txsessions.stores.postgresserver.row}
+reads them.
+"""
+
+ENDING: Final = f"""
+    gone AS (
+        DELETE FROM {{schema}}.session USING ending WHERE session.sid = ending.sid
+        RETURNING session.*, ending.reason, {{schema}}.isSound(session.attributes) AS isSound
+    ),
+    aside AS (
+        INSERT INTO {{schema}}.quarantine (sid, content)
+        SELECT sid, to_jsonb(gone) FROM gone WHERE NOT isSound
+    ),
+    remembered AS (
+        INSERT INTO {{schema}}.ended (sid, reason, endedAt)
+        SELECT sid, reason, {{schema}}.present() FROM gone WHERE isSound
+        ON CONFLICT (sid) DO UPDATE SET reason = excluded.reason, endedAt = excluded.endedAt
+    ),
+    last AS (SELECT {COLUMNS}, reason FROM gone)
+"""
+"""
+Ends the sessions that C{ending} names with a reason each, and whose rows it has
+locked.  What is damaged is put aside and has not ended.
+"""
+
+DEADLINE: Final = "{schema}.deadline(created, lastModified, sessionTimeout, absoluteTimeout)"
+
+LOAD: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid = $1"
+
+HAS: Final = "SELECT 1 FROM {schema}.session WHERE sid = $1"
+
+REASON: Final = "SELECT reason FROM {schema}.ended WHERE sid = $1"
+
+CREATE: Final = f"""
+    INSERT INTO {{schema}}.session ({COLUMNS}, due)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, {{schema}}.deadline($3, $4, $5, $6))
+    ON CONFLICT (sid) DO NOTHING RETURNING 1
+"""
+
+WITHDRAW: Final = """
+    DELETE FROM {schema}.session
+    WHERE sid = $1 AND EXISTS (SELECT FROM {schema}.ended WHERE sid = $1) RETURNING 1
+"""
+"""
+Comes after L{CREATE} in the same transaction: if that had to wait for the end of
+a session of the same handle, it is only now that this end can be seen.
+"""
+
+SAVE: Final = f"""
+    UPDATE {{schema}}.session SET
+        verifier = coalesce($3, verifier),
+        lastModified = greatest(lastModified, $2),
+        sessionTimeout = coalesce($4, sessionTimeout),
+        absoluteTimeout = CASE WHEN $5 THEN $6 ELSE absoluteTimeout END,
+        sessionKey = CASE WHEN $7 THEN $8 ELSE sessionKey END,
+        attributes = CASE WHEN $9 IS NULL THEN attributes ELSE (attributes || $9) - $10 END,
+        version = version + $11,
+        due = least(due, {{schema}}.deadline(
+            created, greatest(lastModified, $2), coalesce($4, sessionTimeout),
+            CASE WHEN $5 THEN $6 ELSE absoluteTimeout END))
+    WHERE sid = $1
+        AND ($2 IS NULL OR $2 < {DEADLINE})
+        AND ($12 IS NULL OR version = $12)
+        AND ($13 IS NULL OR verifier = $13)
+        AND {{schema}}.isSound(attributes)
+    RETURNING version
+"""
+"""
+L{txsessions.record.apply} in SQL.  Without a row it was not made; why not is
+asked afterwards.
+"""
+
+DELETE: Final = f"""
+    WITH ending AS MATERIALIZED (
+        SELECT sid, $2 AS reason FROM {{schema}}.session WHERE sid = $1 FOR UPDATE
+    ), {ENDING}
+    SELECT * FROM last
+"""
+
+PUT_ASIDE: Final = """
+    WITH gone AS (
+        DELETE FROM {schema}.session WHERE sid = $1 AND NOT {schema}.isSound(attributes)
+        RETURNING session.*
+    )
+    INSERT INTO {schema}.quarantine (sid, content) SELECT sid, to_jsonb(gone) FROM gone
+"""
+
+CLAIM: Final = f"""
+    WITH moment AS MATERIALIZED (SELECT {{schema}}.present() AS now),
+    candidate AS MATERIALIZED (
+        SELECT sid, {DEADLINE} AS deadline,
+            {DEADLINE} <= (SELECT now FROM moment) AS isOver,
+            CASE WHEN created + absoluteTimeout < lastModified + sessionTimeout
+                THEN 'expired-absolute' ELSE 'expired-idle' END AS reason
+        FROM {{schema}}.session
+        WHERE due <= (SELECT now FROM moment)
+        ORDER BY due LIMIT $1
+        FOR UPDATE SKIP LOCKED
+    ),
+    ending AS (SELECT sid, reason FROM candidate WHERE isOver),
+    moved AS (
+        UPDATE {{schema}}.session SET due = candidate.deadline
+        FROM candidate WHERE session.sid = candidate.sid AND NOT isOver
+    ), {ENDING}
+    SELECT last.*, (SELECT count(*) FROM candidate), (SELECT now FROM moment)
+    FROM moment LEFT JOIN last ON true
+    ORDER BY {DEADLINE}
+"""
+"""
+There is always a row, which has no C{sid} when nothing was claimed.
+"""
+
+EARLIEST: Final = "SELECT min(due) FROM {schema}.session"
+
+FORGET: Final = """
+    DELETE FROM {schema}.ended WHERE sid IN (
+        SELECT sid FROM {schema}.ended
+        WHERE endedAt <= (SELECT {schema}.present()) - $1
+        ORDER BY endedAt LIMIT $2 FOR UPDATE SKIP LOCKED
+    )
+"""
+
+FIND: Final = (
+    f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sessionKey = $1 ORDER BY created, sid"
+)
+
+PAGE: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid > $1 ORDER BY sid LIMIT $2"
+
+DELETE_OLD: Final = f"""
+    WITH page AS MATERIALIZED (
+        SELECT sid FROM {{schema}}.session WHERE sid > $1 ORDER BY sid LIMIT $2
+    ),
+    ending AS MATERIALIZED (
+        SELECT sid, 'expired-idle' AS reason FROM {{schema}}.session
+        WHERE sid IN (SELECT sid FROM page) AND lastModified <= $3
+        FOR UPDATE SKIP LOCKED
+    ), {ENDING}
+    SELECT (SELECT count(*) FROM gone WHERE isSound), (SELECT max(sid) FROM page)
+"""
+
+PRESENT: Final = "SELECT {schema}.present()"
+
+
+class Queries:
+    """
+    The queries on the tables of one schema.
+    """
+
+    def __init__(self, schema: str) -> None:
+        """
+        @param schema: The name of the schema as SQL has it.
+        """
+        self._schema = schema
+        self.all: list[Query] = []
+        self.load = self._query(LOAD, TEXT)
+        self.has = self._query(HAS, TEXT)
+        self.reason = self._query(REASON, TEXT)
+        self.create = self._query(
+            CREATE, TEXT, BYTES, FLOAT, FLOAT, FLOAT, FLOAT, TEXT, JSONB, INTEGER
+        )
+        self.withdraw = self._query(WITHDRAW, TEXT)
+        self.save = self._query(
+            SAVE,
+            *(TEXT, FLOAT, BYTES, FLOAT, TRUTH, FLOAT, TRUTH, TEXT, JSONB, TEXTS, INTEGER),
+            *(INTEGER, BYTES),
+        )
+        self.delete = self._query(DELETE, TEXT, TEXT)
+        self.putAside = self._query(PUT_ASIDE, TEXT)
+        self.claim = self._query(CLAIM, INTEGER)
+        self.earliest = self._query(EARLIEST)
+        self.forget = self._query(FORGET, FLOAT, INTEGER)
+        self.find = self._query(FIND, TEXT)
+        self.page = self._query(PAGE, TEXT, INTEGER)
+        self.deleteOld = self._query(DELETE_OLD, TEXT, INTEGER, FLOAT)
+        self.present = self._query(PRESENT)
+
+    def _query(self, text: str, *kinds: Kind) -> Query:
+        """
+        A query of this schema.
+        """
+        query = Query(
+            b"txsessions_%d" % len(self.all), text.replace("{schema}", self._schema), kinds
+        )
+        self.all.append(query)
+        return query

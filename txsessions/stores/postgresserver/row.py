@@ -1,0 +1,125 @@
+"""
+A record as a row of the table.
+
+Attributes are one C{jsonb} object of names and JSON texts as strings in it, and
+not as JSON: that would come back with other spaces, other numbers and another
+order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ...record import UNCHANGED, Change, Record
+from .kind import (
+    Row,
+    escape,
+    escapeBytes,
+    readFloat,
+    readInteger,
+    readJSONB,
+    readText,
+    unescape,
+    unescapeBytes,
+)
+from .servertime import ServerTime
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+class Damaged(ValueError):
+    """
+    This row is no record.
+    """
+
+
+def fromRow(row: Row, time: ServerTime) -> Record:
+    """
+    The record in a row.
+
+    @raise Damaged: There is none.
+    """
+    sid, verifier, created, lastModified, idle, absolute, key, attributes, version = row[:9]
+    assert sid is not None and verifier is not None and created is not None
+    assert lastModified is not None and idle is not None
+    assert attributes is not None and version is not None
+    return Record(
+        readText(sid),
+        verifier,
+        time.fromServer(readFloat(created)),
+        time.fromServer(readFloat(lastModified)),
+        readFloat(idle),
+        None if absolute is None else readFloat(absolute),
+        None if key is None else readText(key),
+        _attributes(readJSONB(attributes)),
+        readInteger(version),
+    )
+
+
+def toRow(record: Record, time: ServerTime) -> tuple[Any, ...]:
+    """
+    The values of a record, in the order of the columns.
+    """
+    return (
+        record.sid,
+        record.verifier,
+        time.toServer(record.created),
+        time.toServer(record.lastModified),
+        record.sessionTimeout,
+        record.absoluteTimeout,
+        record.sessionKey,
+        attributesText(record.attributes),
+        record.version,
+    )
+
+
+def toSave(change: Change, time: ServerTime) -> tuple[Any, ...]:
+    """
+    The values of a change, in the order of the parameters of a save.
+    """
+    changesAttributes = bool(change.set or change.unset)
+    return (
+        change.sid,
+        None if change.lastModified is None else time.toServer(change.lastModified),
+        _given(change.verifier),
+        _given(change.sessionTimeout),
+        change.absoluteTimeout is not UNCHANGED,
+        _given(change.absoluteTimeout),
+        change.sessionKey is not UNCHANGED,
+        _given(change.sessionKey),
+        attributesText(change.set) if changesAttributes else None,
+        change.unset if changesAttributes else None,
+        0 if change.isTouch else 1,
+        change.expectedVersion,
+        change.expectedVerifier,
+    )
+
+
+def attributesText(attributes: Mapping[str, bytes]) -> bytes:
+    """
+    Attributes as the JSON text of one object.
+    """
+    return _encode({escape(name): escapeBytes(value) for name, value in attributes.items()})
+
+
+def _attributes(text: bytes) -> dict[str, bytes]:
+    """
+    The attributes in the JSON text of one object.
+
+    @raise Damaged: It is something else.
+    """
+    try:
+        return {unescape(name): unescapeBytes(value) for name, value in _decode(text).items()}
+    except (msgspec.MsgspecError, UnicodeError) as e:
+        raise Damaged from e
+
+
+def _given(fact: Any) -> Any:
+    """
+    A fact that a change sets; C{None} for one that it leaves as it is.
+    """
+    return None if fact is UNCHANGED else fact
