@@ -8,15 +8,29 @@ pytest.
 """
 
 from ..stores.wrapping import Call, WrappingStore
+from .browser import Browser, BrowserConnection, TooManyRedirects
+from .cookiejar import Cookie, CookieJar
+from .outcome import resultOf
+from .response import MalformedResponse, Response
+from .setcookie import SetCookie
 from .stores import DelayingStore, FailingStore, Gate, GatedStore, HangingStore, RecordingStore
 
 __all__ = [
+    "Browser",
+    "BrowserConnection",
     "Call",
+    "Cookie",
+    "CookieJar",
     "DelayingStore",
     "FailingStore",
     "Gate",
     "GatedStore",
     "HangingStore",
+    "MalformedResponse",
     "RecordingStore",
+    "Response",
+    "SetCookie",
+    "TooManyRedirects",
     "WrappingStore",
+    "resultOf",
 ]
