@@ -9,23 +9,43 @@ there is one timer for all and not one for each.
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from typing import Final
+
+MAXIMUM_STALE: Final = 32
+"""
+How many entries that are no longer valid are taken off the top of the heap at
+a time.
+"""
+
+MOVED: Final = 4
+"""
+How many entries move into a new heap at each operation, while the old one is
+being cleared of what is no longer valid.  All of a large heap at once would
+hold the reactor: a million take 0.15 seconds.
+"""
 
 
 class Deadlines:
     """
     Names in the order of their deadlines.
 
+    The heap has entries that are no longer valid: their name is gone, or has an
+    earlier entry.  When they become too many, the valid ones move into a new
+    heap, a few at each operation.
+
     @ivar _deadlineOf: Called with a name; gives its deadline now in seconds,
         or C{None} when the name is gone.
     @ivar _heap: Pairs of a deadline and a name; never later than the name's
         deadline is now.
-    @ivar _known: For each name the deadline of its valid entry in the heap.
+    @ivar _old: The heap whose entries are moving into C{_heap}.
+    @ivar _known: For each name the deadline of its valid entry in a heap.
     """
 
     def __init__(self, deadlineOf: Callable[[str], float | None]) -> None:
         self._deadlineOf = deadlineOf
         self._heap: list[tuple[float, str]] = []
+        self._old: list[tuple[float, str]] = []
         self._known: dict[str, float] = {}
 
     def __len__(self) -> int:
@@ -40,25 +60,28 @@ class Deadlines:
         if known is None or deadline < known:
             self._known[name] = deadline
             heappush(self._heap, (deadline, name))
+            self._tidy()
 
     def discard(self, name: str) -> None:
         """
         Watch the name no longer.
         """
-        if self._known.pop(name, None) is not None and len(self._heap) > 2 * len(self._known) + 64:
-            self._heap = [(deadline, name) for name, deadline in self._known.items()]
-            heapify(self._heap)
+        if self._known.pop(name, None) is not None:
+            self._tidy()
 
     def next(self) -> float | None:
         """
         A moment before which nothing is due: the earliest deadline, or an
-        earlier one that has been moved since.  C{None} when nothing is
-        watched.
+        earlier one of a name that has been moved or is gone.  C{None} when
+        nothing is watched.
         """
-        heap = self._heap
-        while heap and self._known.get(heap[0][1]) != heap[0][0]:
+        for _ in range(MAXIMUM_STALE):
+            heap = self._first()
+            if not heap or self._known.get(heap[0][1]) == heap[0][0]:
+                break
             heappop(heap)
-        return heap[0][0] if heap else None
+        heap = self._first()
+        return heap[0][0] if heap and self._known else None
 
     def popDue(self, now: float, limit: int) -> list[str]:
         """
@@ -72,7 +95,9 @@ class Deadlines:
             earliest = self.next()
             if earliest is None or earliest > now:
                 break
-            name = heappop(self._heap)[1]
+            name = heappop(self._first())[1]
+            if self._known.get(name) != earliest:
+                continue
             del self._known[name]
             deadline = self._deadlineOf(name)
             if deadline is None:
@@ -82,3 +107,28 @@ class Deadlines:
             else:
                 due.append(name)
         return due
+
+    def _first(self) -> list[tuple[float, str]]:
+        """
+        The heap with the earliest entry of all.
+        """
+        heap, old = self._heap, self._old
+        if not old:
+            return heap
+        return old if not heap or old[0] < heap[0] else heap
+
+    def _tidy(self) -> None:
+        """
+        Move on with clearing the heap, or begin to, if that is needed.
+        """
+        old = self._old
+        if not old:
+            if len(self._heap) <= 2 * len(self._known) + 64:
+                return
+            self._old, self._heap = self._heap, []
+            old = self._old
+        for _ in range(min(MOVED, len(old))):
+            # The last entry of a heap is a leaf: what is left is still a heap.
+            deadline, name = old.pop()
+            if self._known.get(name) == deadline:
+                heappush(self._heap, (deadline, name))

@@ -1,0 +1,213 @@
+"""
+Tests for L{txsessions.deadlines}.
+"""
+
+from __future__ import annotations
+
+from time import process_time
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from txsessions.deadlines import MAXIMUM_STALE, Deadlines
+
+names = st.sampled_from("abcdefgh")
+times = st.integers(0, 50).map(float)
+
+
+class DeadlinesMachine(RuleBasedStateMachine):
+    """
+    Deadlines beside a plain dictionary.
+    """
+
+    @initialize()
+    def begin(self) -> None:
+        """
+        Nothing is watched.
+        """
+        self.model: dict[str, float] = {}
+        self.deadlines = Deadlines(self.model.get)
+
+    @rule(name=names, time=times)
+    def add(self, name: str, time: float) -> None:
+        """
+        A name comes, or its deadline moves either way.
+        """
+        self.model[name] = time
+        self.deadlines.add(name, time)
+
+    @rule(name=names, by=times)
+    def moveLater(self, name: str, by: float) -> None:
+        """
+        A deadline moves later, and nobody is told.
+        """
+        if name in self.model:
+            self.model[name] += by
+
+    @rule(name=names)
+    def discard(self, name: str) -> None:
+        """
+        A name goes.
+        """
+        self.model.pop(name, None)
+        self.deadlines.discard(name)
+
+    @rule(name=names)
+    def vanish(self, name: str) -> None:
+        """
+        A name goes, and nobody is told.
+        """
+        self.model.pop(name, None)
+
+    @rule(now=times, limit=st.integers(1, 3))
+    def popSome(self, now: float, limit: int) -> None:
+        """
+        Some of those that are due are taken out, and those only.
+        """
+        due = self.deadlines.popDue(now, limit)
+        assert len(due) <= limit
+        self.check(due, now)
+
+    @rule(now=times)
+    def popAll(self, now: float) -> None:
+        """
+        All that are due are taken out, the earliest first.
+        """
+        order: list[float] = []
+        while True:
+            earliest = self.deadlines.next()
+            if earliest is None or earliest > now:
+                break
+            due = self.deadlines.popDue(now, 3)
+            order += [self.model[name] for name in due]
+            self.check(due, now)
+        assert order == sorted(order)
+        assert not any(time <= now for time in self.model.values())
+
+    def check(self, due: list[str], now: float) -> None:
+        """
+        What was taken out was due, and is watched no longer.
+        """
+        assert len(set(due)) == len(due)
+        for name in due:
+            assert self.model[name] <= now
+            del self.model[name]
+
+    @invariant()
+    def nothingIsDueBefore(self) -> None:
+        """
+        Nothing is due before the moment that C{next} names, and where nothing is watched there
+        is none.
+        """
+        earliest = self.deadlines.next()
+        if self.model:
+            assert earliest is not None
+            assert all(earliest <= time for time in self.model.values())
+        if not len(self.deadlines):
+            assert earliest is None
+
+
+TestDeadlinesMachine = DeadlinesMachine.TestCase
+TestDeadlinesMachine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+def watch(model: dict[str, float]) -> Deadlines:
+    """
+    The deadlines of a model.
+    """
+    deadlines = Deadlines(model.get)
+    for name, deadline in model.items():
+        deadlines.add(name, deadline)
+    return deadlines
+
+
+def test_moment() -> None:
+    """
+    At its deadline a name is due; a moment before, it is not.
+    """
+    deadlines = watch({"a": 10.0})
+    assert deadlines.popDue(9.999, 10) == []
+    assert deadlines.popDue(10.0, 10) == ["a"]
+    assert deadlines.popDue(10.0, 10) == []
+
+
+def test_touched() -> None:
+    """
+    A name that was touched in time is not due at its old deadline, and is due at its new one.
+    """
+    model = {"a": 10.0}
+    deadlines = watch(model)
+    model["a"] = 15.0
+    assert deadlines.popDue(14.999, 10) == []
+    assert deadlines.next() == 15.0
+    assert deadlines.popDue(15.0, 10) == ["a"]
+
+
+@pytest.mark.parametrize("rounds", [10, 100])
+def test_boundedMemory(rounds: int) -> None:
+    """
+    The entries of names that are gone, or whose deadline moves earlier and earlier, do not pile
+    up.
+    """
+    deadlines = Deadlines(lambda name: None)
+    for number in range(rounds * 100):
+        deadlines.add(f"gone {number}", float(number))
+        deadlines.add("earlier", -float(number))
+        deadlines.discard(f"gone {number}")
+    assert len(deadlines) == 1
+    assert len(deadlines._heap) + len(deadlines._old) < 300
+
+
+def test_boundedTime() -> None:
+    """
+    No single step over many thousand names that are gone takes long: not their going, and not
+    looking for the next one.
+    """
+    number = 60_000
+    model = {f"{each:08}": float(each) for each in range(number)}
+    deadlines = watch(model)
+    entries, steps = len(deadlines._heap), []
+    for name in list(model)[: number - 10]:
+        deadlines.discard(name)
+        left = len(deadlines._heap) + len(deadlines._old)
+        steps.append(abs(entries - left))
+        entries = left
+    assert max(steps) <= MAXIMUM_STALE
+    deadlines.next()
+    assert entries - len(deadlines._heap) - len(deadlines._old) <= MAXIMUM_STALE
+
+
+def test_mostlyTouched() -> None:
+    """
+    However many names were touched, one look takes no more than its limit of them in hand.
+    """
+    model = {f"{each:08}": 10.0 for each in range(5_000)}
+    deadlines = watch(model)
+    looked = 0
+
+    def deadlineOf(name: str) -> float:
+        nonlocal looked
+        looked += 1
+        return 20.0
+
+    deadlines._deadlineOf = deadlineOf
+    assert deadlines.popDue(10.0, 250) == []
+    assert looked == 250
+    assert deadlines.next() == 10.0
+
+
+def test_manyAtOnce() -> None:
+    """
+    A hundred thousand that are due at once come in batches, each of them once.
+    """
+    model = {f"{each:08}": 10.0 for each in range(100_000)}
+    deadlines = watch(model)
+    began, due = process_time(), []
+    while batch := deadlines.popDue(10.0, 250):
+        assert len(batch) <= 250
+        due += batch
+    assert sorted(due) == sorted(model)
+    assert not deadlines and deadlines.next() is None
+    assert process_time() - began < 10
