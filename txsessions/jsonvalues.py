@@ -10,6 +10,7 @@ from typing import Final
 import msgspec
 
 from .errors import InvalidSessionData, SessionTooLarge
+from .size import MAXIMUM_BYTES
 
 MAXIMUM_DEPTH: Final = 32
 """
@@ -22,6 +23,11 @@ SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 The types whose values cannot change after they were stored.
 """
 
+ANOTHER: Final = "it would come back as something else"
+"""
+What is wrong with most values that are refused.
+"""
+
 _encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
@@ -32,31 +38,76 @@ def encode(key: str, value: object) -> bytes:
 
     @param key: Under which key, for the text of an error.
     @raise InvalidSessionData: Something in it would not come back as it went
-        in: a tuple, a set, a date, bytes, a key that is no C{str}, C{NaN}.
-    @raise SessionTooLarge: It is nested deeper than L{MAXIMUM_DEPTH}.
+        in: a tuple, a set, a date, bytes, a key that is no C{str}, C{NaN}, a
+        member of an C{Enum}, an C{OrderedDict}.
+    @raise SessionTooLarge: It is nested deeper than L{MAXIMUM_DEPTH}, or larger
+        than a whole session may be.
     """
     try:
         text = _encode(value)
-        same = decode(text) == value
+        isTooLarge = len(text) > MAXIMUM_BYTES
+        isSame = isTooLarge or decode(text) == value
     except RecursionError:
         raise _tooDeep(key) from None
+    except UnicodeEncodeError:
+        raise _refusal(key, value, "it has text that is not Unicode") from None
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as e:
-        raise InvalidSessionData(_refusal(key, type(value).__name__, str(e))) from None
-    if not same:
-        raise InvalidSessionData(
-            _refusal(key, type(value).__name__, "it would come back as something else")
+        raise _refusal(key, value, str(e)) from None
+    if isTooLarge:
+        raise SessionTooLarge(
+            f"session.data[{key!r}] takes {len(text)} bytes of JSON: a session keeps "
+            f"{MAXIMUM_BYTES} at the most"
         )
-    if type(value) not in SCALARS and _isDeeper(value, MAXIMUM_DEPTH):
-        raise _tooDeep(key)
+    if not isSame:
+        raise _refusal(key, value, ANOTHER)
+    if type(value) not in SCALARS:
+        _checkContainer(key, value, MAXIMUM_DEPTH)
     return text
 
 
-def _refusal(key: str, kind: str, detail: str) -> str:
+def checkKey(key: object) -> None:
     """
-    One line for a value that is not taken.
+    Refuse a key that no store could keep.
+
+    @raise TypeError: It is no C{str}.
+    @raise InvalidSessionData: It has no form in UTF-8.
     """
-    return (
-        f"session.data[{key!r}] cannot keep this {kind}: {detail}; "
+    if type(key) is not str:
+        raise TypeError(f"a key of session.data is a str, not {type(key).__name__}")
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise InvalidSessionData(
+            f"session.data cannot have the key {key!r}: it is not Unicode"
+        ) from None
+
+
+def _checkContainer(key: str, value: object, levels: int) -> None:
+    """
+    Refuse what equals its copy and is of another type, and what is nested in
+    more than so many levels.
+    """
+    if type(value) is dict:
+        items = list(value.values())
+        if not all(type(name) is str for name in value):
+            raise _refusal(key, value, ANOTHER)
+    elif type(value) is list:
+        items = value
+    else:
+        raise _refusal(key, value, ANOTHER)
+    if levels == 0:
+        raise _tooDeep(key)
+    for item in items:
+        if type(item) not in SCALARS:
+            _checkContainer(key, item, levels - 1)
+
+
+def _refusal(key: str, value: object, detail: str) -> InvalidSessionData:
+    """
+    The error for a value that is not taken, in one line.
+    """
+    return InvalidSessionData(
+        f"session.data[{key!r}] cannot keep this {type(value).__name__}: {detail}; "
         "use str, int, float, bool, None, and lists and str-keyed dicts of these"
     )
 
@@ -66,16 +117,3 @@ def _tooDeep(key: str) -> SessionTooLarge:
     The error for a value that is nested too deep.
     """
     return SessionTooLarge(f"session.data[{key!r}] is nested deeper than {MAXIMUM_DEPTH} levels")
-
-
-def _isDeeper(value: object, levels: int) -> bool:
-    """
-    Whether containers are nested in more than so many levels.
-    """
-    if isinstance(value, dict):
-        inner = list(value.values())
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return False
-    return levels == 0 or any(_isDeeper(item, levels - 1) for item in inner)
