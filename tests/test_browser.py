@@ -6,54 +6,23 @@ from __future__ import annotations
 
 import pytest
 import pytest_twisted
+from pages import Later, Page, browsing
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
-from twisted.internet.protocol import Protocol
+from twisted.internet.error import ConnectionLost
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
 from twisted.web.http_headers import Headers
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
-from zope.interface.verify import verifyObject
 
-from txsessions.testing import Browser, CookieJar, MalformedResponse, TooManyRedirects, resultOf
-from txsessions.testing.wire import Wire
-
-
-class Page(Resource):
-    """
-    Answers every path and method with C{answer(request)}.
-    """
-
-    isLeaf = True
-
-    def __init__(self, answer):
-        super().__init__()
-        self.answer = answer
-
-    def render(self, request):
-        return self.answer(request)
+from txsessions.testing import Browser, CookieJar, resultOf
 
 
 @pytest.fixture
 def browse():
     """
-    Makes browsers of a site whose pages are answered by a function, and sees to it
-    that they leave nothing behind.
+    Makes browsers.
     """
-    clock = Clock()
-    browsers = []
-
-    def make(answer, **options):
-        site = Site(Page(answer), reactor=clock)
-        browsers.append(Browser(site, **options))
-        return browsers[-1]
-
-    yield make
-    for browser in browsers:
-        browser.close()
-    assert clock.getDelayedCalls() == []
+    yield from browsing()
 
 
 def test_get(browse):
@@ -265,109 +234,6 @@ def test_hosts(browse):
     assert resultOf(one.get("/")).body == b"a=localhost"
 
 
-class TestRedirects:
-    """
-    Redirects are followed when that is asked for.
-    """
-
-    @pytest.fixture
-    def browser(self, browse):
-        """
-        Of a site that redirects C{/303/x} to C{/x} with that status.
-        """
-
-        def answer(request):
-            request.addCookie(b"seen", request.path.strip(b"/").replace(b"/", b"-"), path=b"/")
-            if request.path == b"/circle":
-                request.redirect(b"circle")
-                return b""
-            if request.path == b"/secure":
-                request.redirect(b"https://example.org/end")
-                return b""
-            _, code, *rest = request.path.split(b"/")
-            if code.isdigit():
-                request.setResponseCode(int(code))
-                request.setHeader(b"Location", b"/" + b"/".join(rest))
-                return b"moved"
-            cookie = request.getHeader(b"cookie") or b""
-            return b" ".join([request.method, request.uri, request.content.read(), cookie])
-
-        return browse(answer)
-
-    def test_notFollowed(self, browser):
-        """
-        Without being asked for a redirect is a response like any other.
-        """
-        response = resultOf(browser.get("/302/end"))
-        assert (response.code, response.body) == (302, b"moved")
-
-    def test_followed(self, browser):
-        """
-        A redirect is followed, with the cookies that were set on the way.
-        """
-        response = resultOf(browser.get("/302/301/end?x=y", follow=True))
-        assert response.code == 200
-        assert response.body.startswith(b"GET /end")
-        assert response.body.endswith(b"seen=301-end")
-
-    @pytest.mark.parametrize(
-        ("code", "body"),
-        [
-            (301, b"GET /end "),
-            (302, b"GET /end "),
-            (303, b"GET /end "),
-            (307, b"POST /end a=b"),
-            (308, b"POST /end a=b"),
-        ],
-    )
-    def test_post(self, browser, code, body):
-        """
-        A POST becomes a GET, unless the status says that it must not.
-        """
-        response = resultOf(browser.post(f"/{code}/end", {"a": "b"}, follow=True))
-        assert response.body.startswith(body)
-
-    def test_head(self, browser):
-        """
-        A HEAD stays one.
-        """
-        response = resultOf(browser.request("HEAD", "/303/end", follow=True))
-        assert (response.code, response.body) == (200, b"")
-
-    def test_toHTTPS(self, browser):
-        """
-        A redirect to HTTPS goes there, without the cookies of the other host.
-        """
-        assert resultOf(browser.get("/secure", follow=True)).body == b"GET /end  "
-
-    def test_circle(self, browser):
-        """
-        A browser does not run in circles.
-        """
-        with pytest.raises(TooManyRedirects):
-            resultOf(browser.get("/circle", follow=True))
-
-
-class Later:
-    """
-    Answers when the test says so.
-    """
-
-    def __init__(self):
-        self.requests = []
-        self.lost = []
-
-    def __call__(self, request):
-        self.requests.append(request)
-        request.notifyFinish().addErrback(self.lost.append)
-        return NOT_DONE_YET
-
-    def finish(self, number, body=b""):
-        request = self.requests[number]
-        request.write(body or request.uri)
-        request.finish()
-
-
 def test_parallel(browse):
     """
     Any number of requests run at the same time, each with its own response.
@@ -398,217 +264,6 @@ def test_finished(browse):
     assert finished == []
     request.finish()
     assert finished == [1]
-
-
-def test_keepAlive(browse):
-    """
-    Requests on one connection follow each other on it.
-    """
-    channels = []
-
-    def answer(request):
-        channels.append(request.channel)
-        request.addCookie(b"n", b"%d" % len(channels), path=b"/")
-        return request.getHeader(b"cookie") or b"none"
-
-    browser = browse(answer)
-    connection = browser.connect()
-    assert resultOf(connection.get("/")).body == b"none"
-    assert resultOf(connection.post("/", {"a": "b"})).body == b"n=1"
-    assert resultOf(connection.request("HEAD", "/")).body == b""
-    assert resultOf(connection.get("/")).body == b"n=3"
-    assert len(set(map(id, channels))) == 1
-    assert connection.isOpen
-    assert connection.received.count(b"HTTP/1.1 200") == 4
-    response = resultOf(connection.get("/", {"Connection": "close"}))
-    assert (response.body, connection.isOpen) == (b"n=4", False)
-    with pytest.raises(ConnectionDone):
-        resultOf(connection.get("/"))
-
-
-def test_pipelining(browse):
-    """
-    Requests on one connection need not wait, and are answered in their order.
-    """
-    later = Later()
-    connection = browse(later).connect()
-    answers = [connection.get(f"/{number}") for number in range(3)]
-    for number in range(3):
-        assert [request.uri for request in later.requests] == [
-            b"/%d" % done for done in range(number + 1)
-        ]
-        assert not answers[number].called
-        later.finish(number)
-        assert resultOf(answers[number]).body == b"/%d" % number
-
-
-def test_raw(browse):
-    """
-    Any bytes can be sent, in pieces too, and what the server writes be seen.
-    """
-    connection = browse(lambda request: request.uri).connect()
-    connection.write(b"GET /slo")
-    assert connection.received == b""
-    assert resultOf(connection.send(b"w HTTP/1.1\r\nHost: a\r\n\r\n")).body == b"/slow"
-    response = resultOf(connection.send(b"nonsense\r\n\r\n"))
-    assert (response.code, connection.isOpen) == (400, False)
-
-
-def test_http10(browse):
-    """
-    An HTTP/1.0 connection is closed after its response.
-    """
-    connection = browse(lambda request: b"hello").connect()
-    response = resultOf(connection.request("GET", "/", version=b"HTTP/1.0"))
-    assert response.body == b"hello"
-    assert not connection.isOpen
-
-
-def test_disconnect(browse):
-    """
-    A dropped connection is told to the site, and to those who wait for it.
-    """
-    later = Later()
-    connection = browse(later).connect()
-    answers = [connection.get("/"), connection.get("/")]
-    later.requests[0].write(b"half")
-    connection.disconnect()
-    assert len(later.lost) == 1
-    assert later.lost[0].check(ConnectionLost)
-    for answer in answers:
-        with pytest.raises(ConnectionLost):
-            resultOf(answer)
-    assert not connection.isOpen
-    with pytest.raises(RuntimeError, match="connection was lost"):
-        later.requests[0].finish()
-    connection.disconnect()
-
-
-def test_disconnectMeanwhile(browse):
-    """
-    A connection that is dropped while the site works is told to it afterwards.
-    """
-    lost = []
-
-    def answer(request):
-        request.notifyFinish().addErrback(lost.append)
-        connection.disconnect()
-        assert lost == []
-        return NOT_DONE_YET
-
-    connection = browse(answer).connect()
-    with pytest.raises(ConnectionLost):
-        resultOf(connection.get("/"))
-    assert len(lost) == 1
-
-
-def test_serverCloses(browse):
-    """
-    A connection that the site closes in the middle fails the request.
-    """
-
-    def answer(request):
-        request.setHeader(b"content-length", b"10")
-        request.write(b"half")
-        request.channel.loseConnection()
-        return NOT_DONE_YET
-
-    with pytest.raises(ConnectionDone):
-        resultOf(browse(answer).get("/"))
-
-
-def test_abort(browse):
-    """
-    A response without a length is not taken for complete when the site aborts it.
-    """
-
-    def answer(request):
-        request.write(b"half")
-        request.transport.abortConnection()
-        return NOT_DONE_YET
-
-    browser = browse(answer)
-    with pytest.raises(ConnectionLost):
-        resultOf(browser.request("GET", "/", version=b"HTTP/1.0"))
-
-
-def test_idle(browse):
-    """
-    The site's idle time-out closes a connection, by the site's clock.
-    """
-    browser = browse(lambda request: b"")
-    connection = browser.connect()
-    resultOf(connection.get("/"))
-    browser.site.reactor.advance(browser.site.timeOut - 1)
-    assert connection.isOpen
-    browser.site.reactor.advance(1)
-    assert not connection.isOpen
-
-
-def test_producer(browse):
-    """
-    A page may register a producer.
-    """
-
-    class Producer:
-        def resumeProducing(self):
-            pass
-
-        pauseProducing = stopProducing = resumeProducing
-
-    def answer(request):
-        request.registerProducer(Producer(), True)
-        request.write(b"produced")
-        request.unregisterProducer()
-        request.finish()
-        return NOT_DONE_YET
-
-    assert resultOf(browse(answer).get("/")).body == b"produced"
-
-
-class BrokenSite(Site):
-    """
-    A site with a protocol of the test.
-    """
-
-    def __init__(self, reply):
-        super().__init__(Resource(), reactor=Clock())
-        self.reply = reply
-
-    def buildProtocol(self, addr):
-        protocol = Protocol()
-        protocol.dataReceived = lambda data: self.reply(protocol)
-        return protocol
-
-
-def test_malformed():
-    """
-    A site that does not speak HTTP fails the request, and is hung up on.
-    """
-    browser = Browser(BrokenSite(lambda protocol: protocol.transport.write(b"220 SMTP\r\n")))
-    connection = browser.connect()
-    with pytest.raises(MalformedResponse):
-        resultOf(connection.get("/"))
-    assert not connection.isOpen
-    browser.close()
-
-
-def test_failingProtocol():
-    """
-    A protocol that raises fails the request with that, and is logged.
-    """
-
-    def reply(protocol):
-        raise ZeroDivisionError("a mistake")
-
-    events = []
-    globalLogPublisher.addObserver(events.append)
-    browser = Browser(BrokenSite(reply))
-    with pytest.raises(ZeroDivisionError):
-        resultOf(browser.get("/"))
-    globalLogPublisher.removeObserver(events.append)
-    assert [e["log_failure"].type for e in events if "log_failure" in e] == [ZeroDivisionError]
-    browser.close()
 
 
 def test_startsAndStops():
@@ -686,27 +341,3 @@ async def test_realReactor():
     connection = browser.connect()
     assert [(await connection.get("/")).code for _ in range(3)] == [200] * 3
     browser.close()
-
-
-def test_wire():
-    """
-    The transport provides what it says, plain or secure, and takes bytes only.
-    """
-    plain = Wire(False, lambda data: None, lambda: None)
-    secure = Wire(True, lambda data: None, lambda: None)
-    assert verifyObject(ITCPTransport, plain)
-    assert verifyObject(ISSLTransport, secure)
-    assert not ISSLTransport.providedBy(plain)
-    with pytest.raises(TypeError, match="bytes and not str"):
-        plain.write("text")
-
-
-def test_resultOf():
-    """
-    A result can be looked at more than once; what is not there yet goes on undisturbed.
-    """
-    deferred: Deferred = Deferred()
-    with pytest.raises(AssertionError, match="not fired"):
-        resultOf(deferred)
-    deferred.callback(1)
-    assert (resultOf(deferred), resultOf(deferred)) == (1, 1)

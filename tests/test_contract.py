@@ -4,17 +4,15 @@ The contract suite: green for a store that is right, red for each that is not.
 
 from __future__ import annotations
 
-import brokenstores
+import broken
 import pytest
 import pytest_twisted
-from brokenstores import (
-    AmnesicStore,
+from broken import (
     DamagedStore,
-    DownStore,
     LockedStore,
     SlowStore,
-    WipingStore,
 )
+from judge import isKept
 from twisted.internet.defer import Deferred
 from twisted.python.runtime import seconds
 
@@ -24,7 +22,6 @@ from txsessions.testing.contract import (
     AdministrationContract,
     AvailabilityContract,
     ConnectedContract,
-    Contract,
     CorruptionContract,
     DurabilityContract,
     IndexContract,
@@ -114,20 +111,6 @@ class TestStoreOfDamages(Everything, CorruptionContract, KeyContract):
         return LockedStore(store)
 
 
-async def isKept(suite: Contract, name: str) -> bool:
-    """
-    Whether one test of the suite is green.  What is no judgement of the contract,
-    such as a mistake in a broken store, is raised.
-    """
-    try:
-        await getattr(suite, name)()
-    except (AttributeError, NameError, NotImplementedError, TypeError):
-        raise
-    except (Exception, pytest.fail.Exception):
-        return False
-    return True
-
-
 BROKEN = {
     "RevivingStore": "test_final test_finalForOthers test_finalWhenForgotten"
     " test_claimedHasEnded test_claimedStaysDeadWhenForgotten test_saveEnded test_endsBetweenSaves",
@@ -188,156 +171,10 @@ async def test_isNoticed(store):
 
     class Suite(Everything):
         def makeStore(self):
-            return getattr(brokenstores, store)(self.clock)
+            return getattr(broken, store)(self.clock)
 
     kept = [name for name in BROKEN[store].split() if await isKept(Suite(), name)]
     assert kept == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_absentWhenDown():
-    """
-    A store that answers "absent" while it is down fails.
-    """
-
-    class Suite(AvailabilityContract):
-        def makeStore(self):
-            return DownStore(MemoryStore(self.clock))
-
-        async def breakStore(self, store):
-            store.isDown = True
-
-        async def mendStore(self, store):
-            store.isDown = False
-
-    assert not await isKept(Suite(), "test_unavailable")
-
-
-@pytest_twisted.ensureDeferred
-async def test_emptyWhenDown():
-    """
-    A store that looks empty while it is down fails.
-    """
-
-    class Suite(AvailabilityContract):
-        def makeStore(self):
-            return MemoryStore(self.clock)
-
-        async def breakStore(self, store):
-            self.records, store._records = store._records, {}
-
-        async def mendStore(self, store):
-            store._records = self.records
-
-    assert not await isKept(Suite(), "test_unavailable")
-    assert not await isKept(Suite(), "test_unavailableToBrowse")
-
-
-@pytest_twisted.ensureDeferred
-async def test_lossWhenDown():
-    """
-    A store that comes back with less than it had fails.
-    """
-
-    class Suite(AvailabilityContract):
-        def makeStore(self):
-            return MemoryStore(self.clock)
-
-        async def breakStore(self, store):
-            store._records.clear()
-
-        async def mendStore(self, store):
-            pass
-
-    assert not await isKept(Suite(), "test_intactAfterwards")
-
-
-@pytest.mark.parametrize(
-    ("store", "names"),
-    [
-        ("HastyStore", "test_closeFinishes"),
-        ("StuckStore", "test_opensAgain test_opensWhileClosing test_closeTwice"),
-    ],
-)
-@pytest_twisted.ensureDeferred
-async def test_closingIsNoticed(store, names):
-    """
-    A store that drops work when it is closed, or stays closed, fails.
-    """
-
-    class Suite(ConnectedContract):
-        def makeStore(self):
-            return getattr(brokenstores, store)(MemoryStore(self.clock))
-
-        async def concurrentStore(self, store):
-            return SlowStore(store.store)
-
-    assert [name for name in names.split() if await isKept(Suite(), name)] == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_lossAtRestart():
-    """
-    A store that forgets sessions, or their ends, when it is opened anew fails.
-    """
-
-    class Losing(DurabilityContract):
-        def makeStore(self):
-            return MemoryStore(self.clock)
-
-        async def reopen(self, store):
-            return MemoryStore(self.clock)
-
-    class Amnesic(DurabilityContract):
-        def makeStore(self):
-            return AmnesicStore(self.clock)
-
-        async def reopen(self, store):
-            await store.close()
-            return store
-
-    names = ("test_keepsSessions", "test_keepsEnds", "test_keepsIndex", "test_keepsDeadlines")
-    assert [name for name in names if await isKept(Losing(), name)] == []
-    assert not await isKept(Amnesic(), "test_keepsEnds")
-
-
-@pytest.mark.parametrize(
-    ("store", "names"),
-    [
-        ("SilentlyDamagedStore", "test_toldOnce test_toldToASave"),
-        ("BlockedStore", "test_isNotClaimed"),
-    ],
-)
-@pytest_twisted.ensureDeferred
-async def test_damageIsNoticed(store, names):
-    """
-    A store that says "absent" of a damaged record, or stops at it, fails.
-    """
-
-    class Suite(CorruptionContract):
-        def makeStore(self):
-            return getattr(brokenstores, store)(self.clock)
-
-        async def damageSession(self, store, sid):
-            store.damaged.add(sid)
-
-    assert [name for name in names.split() if await isKept(Suite(), name)] == []
-
-
-@pytest_twisted.ensureDeferred
-async def test_wipingIsNoticed():
-    """
-    A store that ends what it has no key for fails.
-    """
-
-    class Suite(KeyContract):
-        def makeStore(self):
-            return MemoryStore(self.clock)
-
-        async def withAnotherKey(self, store):
-            return WipingStore(store)
-
-    assert not await isKept(Suite(), "test_unknownKey")
 
 
 @pytest_twisted.ensureDeferred
