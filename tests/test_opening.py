@@ -274,11 +274,11 @@ def test_moduleThatRaises(tmp_path: Path, monkeypatch):
     A module of the application that cannot be imported is named with the
     place of its error.
     """
-    (tmp_path / "brokenstores.py").write_text("import os\n\n1 / 0\n")
+    (tmp_path / "brokenapplication.py").write_text("import os\n\n1 / 0\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    said = refusal("brokenstores.MyStore")
+    said = refusal("brokenapplication.MyStore")
     assert "importing it raised ZeroDivisionError: division by zero" in said
-    assert said.endswith(f"{tmp_path / 'brokenstores.py'}:3)")
+    assert said.endswith(f"{tmp_path / 'brokenapplication.py'}:3)")
 
 
 def test_missingDriver(tmp_path: Path, monkeypatch):

@@ -13,7 +13,7 @@ from twisted.python.reflect import InvalidName, ModuleNotFound, ObjectNotFound, 
 class NotLoadable(ValueError):
     """
     A dotted name stands for nothing that can be loaded.  The text is one line
-    that says why.
+    that says why, without the name.
     """
 
 
@@ -27,11 +27,11 @@ def load(name: str) -> Any:
     try:
         return namedAny(name)
     except (ModuleNotFound, ObjectNotFound):
-        raise NotLoadable(f"{name}: there is no such thing; is it on PYTHONPATH?") from None
+        raise NotLoadable("there is no such thing; is it on PYTHONPATH?") from None
     except (InvalidName, AttributeError) as e:
-        raise NotLoadable(f"{name}: {oneLine(e)}") from e
+        raise NotLoadable(oneLine(e)) from e
     except Exception as e:
-        raise NotLoadable(f"{name}: importing it raised {describe(e)}") from e
+        raise NotLoadable(f"importing it raised {describe(e)}") from e
 
 
 def describe(error: BaseException) -> str:
