@@ -28,15 +28,18 @@ class SessionData(MutableMapping[str, Any]):
 
     @ivar _texts: What is stored: keys to JSON texts.
     @ivar _values: What was asked for or assigned: keys to values.
+    @ivar _containers: The keys among these whose values are lists and dicts,
+        which may change without anybody noticing.
     @ivar _assigned: The texts of scalars that were assigned since.
     @ivar _removed: Keys that were deleted since.
     """
 
-    __slots__ = ("_assigned", "_removed", "_texts", "_values")
+    __slots__ = ("_assigned", "_containers", "_removed", "_texts", "_values")
 
     def __init__(self, attributes: Mapping[str, bytes]) -> None:
         self._texts = _own(attributes)
         self._values: dict[str, Any] = {}
+        self._containers: set[str] = set()
         self._assigned: dict[str, bytes] = {}
         self._removed: set[str] = set()
 
@@ -50,6 +53,8 @@ class SessionData(MutableMapping[str, Any]):
             if key in self._removed:
                 raise
             value = self._values[key] = decode(self._texts[key])
+            if type(value) not in SCALARS:
+                self._containers.add(key)
             return value
 
     def __setitem__(self, key: str, value: Any) -> None:
@@ -58,8 +63,10 @@ class SessionData(MutableMapping[str, Any]):
         text = encode(key, value)
         if type(value) in SCALARS:
             self._assigned[key] = text
+            self._containers.discard(key)
         else:
             self._assigned.pop(key, None)
+            self._containers.add(key)
         self._values[key] = value
         self._removed.discard(key)
 
@@ -68,6 +75,7 @@ class SessionData(MutableMapping[str, Any]):
             raise KeyError(key)
         self._values.pop(key, None)
         self._assigned.pop(key, None)
+        self._containers.discard(key)
         self._removed.add(key)
 
     def __contains__(self, key: object) -> bool:
@@ -93,13 +101,11 @@ class SessionData(MutableMapping[str, Any]):
         """
         texts = self._texts
         changed = {}
-        for key, value in self._values.items():
-            if type(value) in SCALARS:
-                text = self._assigned.get(key)
-                if text is None:
-                    continue
-            else:
-                text = encode(key, value)
+        for key, text in self._assigned.items():
+            if texts.get(key) != text:
+                changed[PREFIX + key] = text
+        for key in self._containers:
+            text = encode(key, self._values[key])
             if texts.get(key) != text:
                 changed[PREFIX + key] = text
         return changed, {PREFIX + key for key in self._removed if key in texts}
@@ -130,8 +136,9 @@ class SessionData(MutableMapping[str, Any]):
                 continue
             if new is None:
                 del self._values[key]
+                self._containers.discard(key)
             else:
-                self._values[key] = renewed(self._values[key], decode(new))
+                self._renew(key, new)
         self._texts = after
 
     def forgetChanges(self) -> None:
@@ -139,8 +146,19 @@ class SessionData(MutableMapping[str, Any]):
         Go back to what is stored.
         """
         self._values.clear()
+        self._containers.clear()
         self._assigned.clear()
         self._removed.clear()
+
+    def _renew(self, key: str, text: bytes) -> None:
+        """
+        Take over the value that others have stored.
+        """
+        value = self._values[key] = renewed(self._values[key], decode(text))
+        if type(value) in SCALARS:
+            self._containers.discard(key)
+        else:
+            self._containers.add(key)
 
     def _isChanged(self, key: str) -> bool:
         """

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from enum import Enum
 from hmac import compare_digest
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import attrs
 
@@ -133,20 +133,31 @@ def apply(record: Record, change: Change) -> Record:
         change.expectedVerifier, record.verifier
     ):
         raise VersionConflict(record.sid)
-    lastModified = record.lastModified
     if change.lastModified is not None:
         reason = endReason(record, change.lastModified)
         if reason is not None:
             raise SessionEnded(record.sid, reason)
-        lastModified = max(lastModified, change.lastModified)
-    if change.isTouch:
-        return attrs.evolve(record, lastModified=lastModified)
-    return attrs.evolve(
-        record,
-        lastModified=lastModified,
+    return after(record, change, record.version if change.isTouch else record.version + 1)
+
+
+def after(record: Record, change: Change, version: int) -> Record:
+    """
+    The record after a change that applies, with this version.
+    """
+    touched = change.lastModified
+    idle, absolute = change.sessionTimeout, change.absoluteTimeout
+    return Record(
+        sid=record.sid,
+        verifier=record.verifier if change.verifier is UNCHANGED else change.verifier,
+        created=record.created,
+        lastModified=(
+            record.lastModified if touched is None else max(record.lastModified, touched)
+        ),
+        sessionTimeout=record.sessionTimeout if idle is UNCHANGED else idle,
+        absoluteTimeout=record.absoluteTimeout if absolute is UNCHANGED else absolute,
+        sessionKey=record.sessionKey if change.sessionKey is UNCHANGED else change.sessionKey,
         attributes=mergedAttributes(record.attributes, change),
-        version=record.version + 1,
-        **_facts(change),
+        version=version,
     )
 
 
@@ -160,16 +171,3 @@ def mergedAttributes(attributes: Mapping[str, bytes], change: Change) -> Mapping
     for name in change.unset:
         merged.pop(name, None)
     return merged
-
-
-def _facts(change: Change) -> dict[str, Any]:
-    """
-    The single facts that a change sets anew.
-    """
-    facts = {
-        "sessionKey": change.sessionKey,
-        "verifier": change.verifier,
-        "sessionTimeout": change.sessionTimeout,
-        "absoluteTimeout": change.absoluteTimeout,
-    }
-    return {name: value for name, value in facts.items() if value is not UNCHANGED}

@@ -52,7 +52,7 @@ class Session(server.Session):
     @ivar audience: L{txsessions.token.SECURE} if its token travels over HTTPS
         only, L{txsessions.token.INSECURE} if not; C{None} until a request has
         used it.
-    @ivar holders: The requests that use it at this moment.
+    @ivar holders: The requests that use it at this moment, by their L{id}.
     @ivar reworker: The request whose response carries the new token; C{None} if
         there is none, or if it is not known.
     @ivar ender: The request that ended it, as far as that is known.
@@ -88,7 +88,7 @@ class Session(server.Session):
         self.endReason: str | None = None
         self.expireCallbacks: list[Callable[[], object]] = []
         self.sessionNamespaces: dict[Any, Any] = {}
-        self.holders: list[Any] = []
+        self.holders: dict[int, Any] = {}
         self.reworker: Any = None
         self.ender: Any = None
         self.isTokenUnseen = False
@@ -393,9 +393,9 @@ class Session(server.Session):
         The request on whose behalf this runs, as far as that can be known.
         """
         request = currentRequest.get()
-        if any(holder is request for holder in self.holders):
+        if id(request) in self.holders:
             return request
-        return self.holders[0] if len(self.holders) == 1 else None
+        return next(iter(self.holders.values())) if len(self.holders) == 1 else None
 
     def _ifLive(self, step: Callable[[], Deferred[T]]) -> Deferred[T]:
         """

@@ -12,11 +12,12 @@ from typing import Any, Final, Protocol, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
+from twisted.python.failure import Failure
 
 from . import lifetime
 from .data import SessionData
 from .errors import SessionEnded, SessionError, SessionNotFound, StoreUnavailable, VersionConflict
-from .record import UNCHANGED, Change, Record, Unchanged, mergedAttributes
+from .record import UNCHANGED, Change, Record, Unchanged, after
 from .size import checkSize
 from .token import INSECURE, digest, parseAny
 from .turns import Turns
@@ -129,7 +130,7 @@ class Tracker:
         if self.record is None:
             return self._turns.run(self._commit) if self._live.isWorthStoring() else None
         change = self._change() or self._dueTouch()
-        return None if change is None else self._turns.run(lambda: self._save(change))
+        return None if change is None else self._turns.now(lambda: self._save(change))
 
     def commit(self) -> Deferred[None]:
         """
@@ -219,16 +220,18 @@ class Tracker:
             for part in self._live.parts():
                 part.forgetChanges()
 
-    def _commit(self) -> Deferred[None]:
+    def _commit(self) -> Deferred[None] | None:
         """
         One commit, when its turn has come.
+
+        @return: What to wait for; C{None} when it is done already.
         """
         if self.endReason is not None:
             return fail(SessionEnded(self._sid(), self.endReason))
         if self.record is None:
             return self._create(0)
         change = self._change() or self._dueTouch()
-        return succeed(None) if change is None else self._save(change)
+        return None if change is None else self._save(change)
 
     def _create(self, collisions: int) -> Deferred[None]:
         """
@@ -282,8 +285,10 @@ class Tracker:
         removed: set[str] = set()
         for part in live.parts():
             some, others = part.changes()
-            changed.update(some)
-            removed.update(others)
+            if some:
+                changed.update(some)
+            if others:
+                removed.update(others)
         facts: dict[str, Any] = {}
         if live.sessionKey != record.sessionKey:
             facts["sessionKey"] = live.sessionKey
@@ -313,18 +318,26 @@ class Tracker:
             return None
         return Change(record.sid, lastModified=touched)
 
-    def _save(self, change: Change) -> Deferred[None]:
+    def _save(self, change: Change) -> Deferred[None] | None:
         """
         Apply a change to the stored record, and note what is stored then.
+
+        @return: What to wait for; C{None} when it is done already.
         """
+        answer = self._store.saveSession(change)
+        if answer.called and not answer.paused and not isinstance(answer.result, Failure):
+            self._saved(answer.result, change)
+            return None
+        return answer.addCallbacks(self._saved, self._notSaved, callbackArgs=(change,))
 
-        def saved(version: int) -> None:
-            record = self._stored()
-            if version > record.version + 1:
-                self._isExact = False
-            self._nowStored(_after(record, change, version))
-
-        return self._store.saveSession(change).addCallbacks(saved, self._notSaved)
+    def _saved(self, version: int, change: Change) -> None:
+        """
+        A change was applied.
+        """
+        record = self._stored()
+        if version > record.version + 1:
+            self._isExact = False
+        self._nowStored(after(record, change, version))
 
     def _notSaved(self, failure: Any) -> Any:
         """
@@ -363,7 +376,7 @@ class Tracker:
             except SessionNotFound as e:
                 self.lost(e)
                 raise
-            self.refresh(_after(record, change, version))
+            self.refresh(after(record, change, version))
             return result
         raise VersionConflict(self._sid())
 
@@ -467,21 +480,3 @@ class Tracker:
         The public handle of a session that is known to be stored.
         """
         return self._stored().sid
-
-
-def _after(record: Record, change: Change, version: int) -> Record:
-    """
-    The record after a change that the store has accepted.
-    """
-    facts = {
-        name: getattr(change, name)
-        for name in ("verifier", *FACTS[1:])
-        if getattr(change, name) is not UNCHANGED
-    }
-    return attrs.evolve(
-        record,
-        attributes=mergedAttributes(record.attributes, change),
-        lastModified=max(record.lastModified, change.lastModified or 0.0),
-        version=version,
-        **facts,
-    )

@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 class Turns:
     """
-    Runs steps that return Deferreds, each when the one before it is done.  A
+    Runs steps that return Deferreds, or are done when they return, each when the one before it is done.  A
     step that can begin at once begins at once.
 
     @ivar isBusy: Whether a step is under way.
@@ -25,28 +25,38 @@ class Turns:
 
     def __init__(self) -> None:
         self.isBusy = False
-        self._waiting: deque[tuple[Callable[[], Deferred[Any]], Deferred[Any]]] | None = None
+        self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] | None = None
 
-    def run(self, step: Callable[[], Deferred[T]]) -> Deferred[T]:
+    def now(self, step: Callable[[], Deferred[T] | T]) -> Deferred[T] | T:
+        """
+        Run a step that can begin at once, because none is under way.
+
+        @return: What the step returned.
+        """
+        self.isBusy = True
+        try:
+            result = step()
+        except BaseException:
+            self._end(None)
+            raise
+        if isinstance(result, Deferred):
+            return result.addBoth(self._end)
+        return self._end(result)
+
+    def run(self, step: Callable[[], Deferred[T] | T]) -> Deferred[T]:
         """
         Run the step when its turn comes.
 
         @return: A L{Deferred} that fires as that of the step does.
         """
         if not self.isBusy:
-            return self._begin(step)
+            done: Deferred[T] = maybeDeferred(lambda: self.now(step))  # type: ignore[call-overload]
+            return done
         if self._waiting is None:
             self._waiting = deque()
-        done: Deferred[T] = Deferred()
-        self._waiting.append((step, done))
-        return done
-
-    def _begin(self, step: Callable[[], Deferred[T]]) -> Deferred[T]:
-        """
-        Run the step now.
-        """
-        self.isBusy = True
-        return maybeDeferred(step).addBoth(self._end)
+        later: Deferred[T] = Deferred()
+        self._waiting.append((step, later))
+        return later
 
     def _end(self, result: T) -> T:
         """
@@ -55,5 +65,5 @@ class Turns:
         self.isBusy = False
         if self._waiting:
             step, done = self._waiting.popleft()
-            self._begin(step).chainDeferred(done)
+            self.run(step).chainDeferred(done)
         return result

@@ -5,34 +5,31 @@ The gate: no byte of a response passes before what it says is true.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
-
-MAXIMUM_HELD: Final = 65536
-"""
-How many bytes of a response are held before its producer is paused.
-"""
 
 
 class Gate:
     """
     Holds a response back while its sessions are being saved.
 
-    A producer is paused for as long: it is not registered with the channel
-    meanwhile, which for one that is pulled means that nobody pulls.
+    Whoever holds the response back also pauses its producer, so that what is
+    held is what the handler wrote in one go.
 
     @ivar _commit: Begins to save; returns a L{Deferred}, or C{None} when all is
         saved.
     @ivar _refuse: Called with a L{Failure} when that has failed.
     @ivar _response: Where bytes go when they pass.
     @ivar _held: The bytes that wait; C{None} while the gate is open.
+    @ivar _isStale: Whether the handler has said more since the saving began, so
+        that there may be more to save.
     @ivar _isFinishing: Whether the end of the response waits behind them.
     @ivar isShut: Whether nothing passes ever again.
     """
 
-    __slots__ = ("_commit", "_held", "_isFinishing", "_refuse", "_response", "isShut")
+    __slots__ = ("_commit", "_held", "_isFinishing", "_isStale", "_refuse", "_response", "isShut")
 
     def __init__(
         self,
@@ -44,6 +41,7 @@ class Gate:
         self._commit = commit
         self._refuse = refuse
         self._held: list[bytes] | None = None
+        self._isStale = False
         self._isFinishing = False
         self.isShut = False
 
@@ -65,10 +63,7 @@ class Gate:
         """
         Let these bytes pass, now or when all is saved.
         """
-        if self.isShut:
-            return
-        if self._held is None:
-            self._begin()
+        self._begin()
         if self._held is not None:
             self._held.append(data)
         elif not self.isShut:
@@ -78,14 +73,18 @@ class Gate:
         """
         Let the end of the response pass, now or when all is saved.
         """
-        if self.isShut:
-            return
-        if self._held is None:
-            self._begin()
+        self._begin()
         if self._held is not None:
             self._isFinishing = True
         elif not self.isShut:
             self._response.passFinish()
+
+    def drop(self) -> None:
+        """
+        Forget the bytes that wait.
+        """
+        if self._held is not None:
+            self._held = []
 
     def shut(self) -> None:
         """
@@ -98,19 +97,28 @@ class Gate:
         """
         Begin to save, and hold what comes if that takes time.
         """
+        if self.isShut:
+            return
+        if self._held is not None:
+            self._isStale = True
+            return
         waiting = self._saving()
         if waiting is not None:
             self._held = []
-            self._response.pauseProducer()
+            self._response.holdBack()
             waiting.addCallbacks(self._saved, self._failed)
 
     def _saved(self, result: object) -> None:
         """
-        It is saved; what the handler changed in the meantime has to be too.
+        It is saved; what the handler changed before it said more has to be too.
+        What others change in the meantime does not keep this response.
         """
         if self.isShut:
             return
-        waiting = self._saving()
+        waiting = None
+        if self._isStale:
+            self._isStale = False
+            waiting = self._saving()
         if waiting is not None:
             waiting.addCallbacks(self._saved, self._failed)
         elif not self.isShut:
@@ -123,6 +131,8 @@ class Gate:
         held, self._held = self._held or [], None
         for data in held:
             self._response.passWrite(data)
+        if self.isShut:
+            return
         if self._isFinishing:
             self._response.passFinish()
         else:

@@ -4,6 +4,7 @@ The live sessions of one process.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
 from hmac import compare_digest
 from typing import Any, Final
@@ -11,10 +12,15 @@ from weakref import WeakValueDictionary
 
 from ..token import sidOf
 
-MAXIMUM_RESTING: Final = 10_000
+MAXIMUM: Final = 10_000
 """
-How many live sessions are kept ready that nobody uses at the moment and of
-which the store knows everything.
+How many live sessions are kept of which the store knows everything.
+"""
+
+MAXIMUM_LOOKS: Final = 4
+"""
+How many sessions are looked at for one to be let go of, when one comes.  More
+than one, so that their number goes down when many could not be let go of.
 """
 
 
@@ -25,54 +31,41 @@ class LiveSessions(MutableMapping[bytes, Any]):
     Inside they are found by the public handle, and the whole token is compared
     in constant time then.
 
-    A session that nobody uses at the moment and of which the store knows
-    everything rests: the most recently used of these are kept ready, and of the
-    others one is found again as long as anybody holds it.
+    When there are too many, those that came first and of which the store knows
+    everything are let go of; as long as anybody else holds such a one, it is
+    found again.
 
-    @ivar _active: Sessions by C{sid} that are in use, or have something to them
-        that is in this process only.
-    @ivar _resting: The others that are kept ready, least recently used first.
-    @ivar _held: The others, as long as anybody else holds them.
+    @ivar _kept: Sessions by C{sid}.
+    @ivar _letGo: Those that were let go of, as long as anybody holds them.
     """
 
     def __init__(self) -> None:
-        self._active: dict[str, Any] = {}
-        self._resting: dict[str, Any] = {}
-        self._held: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._letGo: WeakValueDictionary[str, Any] = WeakValueDictionary()
 
     def bySid(self, sid: str) -> Any:
         """
         The live session of a public handle, or C{None}.
         """
-        return self._active.get(sid) or self._resting.get(sid) or self._held.get(sid)
+        session = self._kept.get(sid)
+        return self._letGo.get(sid) if session is None else session
 
-    def wake(self, session: Any) -> None:
+    def keep(self, session: Any) -> None:
         """
         Somebody uses a session.
         """
         sid = session.sid
-        if sid not in self._active:
-            self._active[sid] = session
-            self._resting.pop(sid, None)
-
-    def rest(self, session: Any) -> None:
-        """
-        Nobody uses a session, and the store knows everything of it.
-        """
-        sid = session.sid
-        if self._active.pop(sid, None) is None:
-            return
-        self._resting[sid] = session
-        if len(self._resting) > MAXIMUM_RESTING:
-            oldest = next(iter(self._resting))
-            self._held[oldest] = self._resting.pop(oldest)
+        if sid not in self._kept:
+            self._letGo.pop(sid, None)
+            self._kept[sid] = session
+            self._makeRoom()
 
     def rename(self, before: bytes, session: Any) -> None:
         """
         A session has got another C{uid}.
         """
         self._take(sidOf(before))
-        self._active[session.sid] = session
+        self._kept[session.sid] = session
 
     def __getitem__(self, uid: bytes) -> Any:
         session = self.bySid(sidOf(uid))
@@ -83,19 +76,19 @@ class LiveSessions(MutableMapping[bytes, Any]):
     def __setitem__(self, uid: bytes, session: Any) -> None:
         sid = sidOf(uid)
         self._take(sid)
-        self._active[sid] = session
+        self._kept[sid] = session
+        self._makeRoom()
 
     def __delitem__(self, uid: bytes) -> None:
         self[uid]
         self._take(sidOf(uid))
 
     def __iter__(self) -> Iterator[bytes]:
-        for sessions in (self._active, self._resting):
-            for session in list(sessions.values()):
-                yield session.uid
+        for session in list(self._kept.values()):
+            yield session.uid
 
     def __len__(self) -> int:
-        return len(self._active) + len(self._resting)
+        return len(self._kept)
 
     def __repr__(self) -> str:
         return f"<{len(self)} live sessions>"
@@ -104,6 +97,18 @@ class LiveSessions(MutableMapping[bytes, Any]):
         """
         Take out whatever has this public handle.
         """
-        self._active.pop(sid, None)
-        self._resting.pop(sid, None)
-        self._held.pop(sid, None)
+        self._kept.pop(sid, None)
+        self._letGo.pop(sid, None)
+
+    def _makeRoom(self) -> None:
+        """
+        Let go of a session, if there are too many.
+        """
+        for _ in range(MAXIMUM_LOOKS):
+            if len(self._kept) <= MAXIMUM:
+                return
+            sid, session = self._kept.popitem(last=False)
+            if getattr(session, "isPlain", bool)():
+                self._letGo[sid] = session
+            else:
+                self._kept[sid] = session

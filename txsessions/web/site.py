@@ -154,24 +154,12 @@ class SessionSiteMixin(_Site):
             session = self.sessionFactory(self, uid)
             session.restore(record)
             self.sessions[uid] = session
+            session.watch()
         else:
             session.refresh(record)
             if session.uid != uid:
                 session.uid = uid
         return session
-
-    def leaveSession(self, session: Any) -> None:
-        """
-        The last request that used a session is done with it.
-        """
-        self.sessionManager.wakeBy(lifetime.deadline(session))
-        if session.endReason is not None:
-            return
-        if not session.isPlain():
-            session.watch()
-        elif self.sessionManager.isStarted:
-            self.sessions.rest(session)
-            self.sessionExpiry.discard(session.sid)
 
     def sessionDue(self, session: Any) -> None:
         """

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 
 from ..errors import CookieTooLate
+from ..lifetime import deadline
 from ..session import Session
 
 
@@ -190,17 +191,17 @@ class Visit:
         The request uses this session from now on.
         """
         if isinstance(session, Session):
-            session.holders.append(self._request)
-            self._site.sessions.wake(session)
+            session.holders[id(self._request)] = self._request
+            self._site.sessions.keep(session)
 
     def _leave(self, session: Any) -> None:
         """
         The request uses this session no longer.
         """
-        if isinstance(session, Session) and self._request in session.holders:
-            session.holders.remove(self._request)
-            if not session.holders:
-                self._site.leaveSession(session)
+        if isinstance(session, Session):
+            session.holders.pop(id(self._request), None)
+            if self._isNew:
+                self._site.sessionManager.wakeBy(deadline(session))
 
 
 def _touched(session: Any) -> bool:
