@@ -67,8 +67,11 @@ class Declaration:
         """
         try:
             return _encode(Stored(self.version, msgspec.Raw(_encode(component))))
-        except (TypeError, ValueError, RecursionError) as e:
-            raise InvalidSessionData(f"the component {self.name} cannot be kept: {e}") from None
+        except UnicodeEncodeError:
+            detail = "it has text that is not Unicode"
+        except (TypeError, ValueError, OverflowError, RecursionError) as e:
+            detail = str(e)
+        raise InvalidSessionData(f"the component {self.name} cannot be kept: {detail}")
 
     def decode(self, text: bytes) -> Any:
         """
@@ -77,22 +80,36 @@ class Declaration:
         @raise InvalidSessionData: A newer version of the class wrote it, or it
             does not fit the class and there is no upgrade.
         """
-        stored = msgspec.json.decode(text, type=Stored)
-        if stored.version > self.version:
-            raise InvalidSessionData(
-                f"the component {self.name} was written by version {stored.version} of "
-                f"{qual(self.kind)}, and this is version {self.version}"
-            )
+        version = "an unknown version"
         try:
+            stored = msgspec.json.decode(text, type=Stored)
+            version = f"version {stored.version}"
             if stored.version < self.version and self.upgrade is not None:
                 state = self.upgrade(stored.version, msgspec.json.decode(stored.state))
                 return msgspec.convert(state, type=self.kind)
-            return msgspec.json.decode(stored.state, type=self.kind)
-        except msgspec.ValidationError as e:
+            if stored.version <= self.version:
+                return msgspec.json.decode(stored.state, type=self.kind)
+            detail = "that is newer"
+        except msgspec.DecodeError as e:
+            # Of the whole text only the place: the rest may cite a value.
+            detail = f"it does not fit {str(e).partition(' - ')[2]}".rstrip()
+        raise InvalidSessionData(
+            f"the component {self.name} was written by {version} of {qual(self.kind)}, which "
+            f"version {self.version} cannot read: {detail}"
+        )
+
+    def check(self, component: object, text: bytes) -> None:
+        """
+        Refuse a component that would not come back from its text as it is.
+        """
+        fields = _differences(component, self.decode(text))
+        if fields:
             raise InvalidSessionData(
-                f"the component {self.name} of version {stored.version} does not fit "
-                f"{qual(self.kind)} version {self.version}: {e}"
-            ) from None
+                f"the component {self.name} cannot be kept: {', '.join(fields)} of "
+                f"{qual(type(component))} would come back as something else; say in the "
+                "annotation of the field what it is, without a leading underscore, or give it "
+                "eq=False if it need not come back"
+            )
 
 
 _declared: dict[str, Declaration] = {}
@@ -157,17 +174,22 @@ class PersistentComponents:
 
     def find(self, interface: InterfaceClass) -> Any:
         """
-        The stored component for this interface, put among the session's
-        components; C{None} if none is stored.
+        The component for this interface: the one among the session's
+        components, or else the stored one, put among them; C{None} if there is
+        none, or if it was taken out.
         """
-        declaration = _declared.get(qual(interface))
+        name = qual(interface)
+        declaration = _declared.get(name)
         if declaration is None:
             return None
+        component = self._cache.get(name)
+        if component is not None or name in self._seen:
+            return component
         text = self._texts.get(declaration.name)
         if text is None:
             return None
-        component = self._cache[qual(interface)] = declaration.decode(text)
-        self._seen.add(qual(interface))
+        component = self._cache[name] = declaration.decode(text)
+        self._seen.add(name)
         return component
 
     def changes(self) -> tuple[dict[str, bytes], set[str]]:
@@ -175,37 +197,41 @@ class PersistentComponents:
         What has changed since it was stored.
 
         @return: The attributes to set, and the names of those to remove.
+        @raise InvalidSessionData: A component would not come back as it is.
         """
         changed = {}
-        for name, component in self._cache.items():
-            declaration = _declared.get(name)
-            if declaration is not None and isinstance(component, declaration.kind):
-                text = declaration.encode(component)
-                self._seen.add(name)
-                if self._texts.get(declaration.name) != text:
-                    changed[declaration.name] = text
+        for name, declaration, component in self._known():
+            text = declaration.encode(component)
+            self._seen.add(name)
+            if self._texts.get(declaration.name) != text:
+                declaration.check(component, text)
+                changed[declaration.name] = text
         removed = {_declared[name].name for name in self._seen if name not in self._cache}
         return changed, {name for name in removed if name in self._texts}
 
     def stored(self, attributes: Mapping[str, bytes]) -> None:
         """
-        Note what is stored now that changes have been saved.
+        Note what is stored, or on its way there.  What the application has
+        stays as it is; it is a change where it differs.
         """
         self._texts = _own(attributes)
-        self._seen.intersection_update(self._cache)
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
         """
         Take over what others have stored, but for what was changed here.
         """
         before, after = self._texts, _own(attributes)
-        for name, component in list(self._cache.items()):
-            declaration = _declared.get(name)
-            if declaration is None or not isinstance(component, declaration.kind):
-                continue
+        if before == after:
+            return
+        # What was taken out and is no longer stored has been dealt with: if
+        # others store one anew, it is theirs.
+        self._seen = {
+            name for name in self._seen if name in self._cache or _declared[name].name in before
+        }
+        for name, declaration, component in self._known():
             old, new = before.get(declaration.name), after.get(declaration.name)
-            if new is not None and old != new and declaration.encode(component) == old:
-                self._cache[name] = _renewed(component, declaration.decode(new))
+            if old != new and not _isChanged(declaration, component, old):
+                self._renew(name, declaration, new)
         self._texts = after
 
     def forgetChanges(self) -> None:
@@ -216,6 +242,41 @@ class PersistentComponents:
             del self._cache[name]
         self._seen.clear()
 
+    def _known(self) -> list[tuple[str, Declaration, Any]]:
+        """
+        The persistent ones among the session's components, each with the name
+        of its interface and its declaration.
+        """
+        return [
+            (name, _declared[name], component)
+            for name, component in self._cache.items()
+            if name in _declared and isinstance(component, _declared[name].kind)
+        ]
+
+    def _renew(self, name: str, declaration: Declaration, text: bytes | None) -> None:
+        """
+        Take over one component that others have stored or removed.  One that
+        cannot be read is an error for the one who asks for it.
+        """
+        old = self._cache.pop(name)
+        try:
+            if text is not None:
+                self._cache[name] = _renewed(old, declaration.decode(text))
+                return
+        except InvalidSessionData:
+            pass
+        self._seen.discard(name)
+
+
+def _isChanged(declaration: Declaration, component: Any, text: bytes | None) -> bool:
+    """
+    Whether a component is another than this text says.
+    """
+    try:
+        return declaration.encode(component) != text
+    except InvalidSessionData:
+        return True
+
 
 def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
     """
@@ -224,14 +285,30 @@ def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name: text for name, text in attributes.items() if name.startswith(PREFIX)}
 
 
+def _differences(one: Any, other: Any) -> list[str]:
+    """
+    The names of the fields in which two components differ, or the name of the
+    class if they are not of the same.
+    """
+    if one == other:
+        return []
+    if type(one) is not type(other):
+        return [type(one).__name__]
+    return [
+        field.name
+        for field in attrs.fields(type(one))
+        if field.eq and getattr(one, field.name) != getattr(other, field.name)
+    ]
+
+
 def _renewed(old: Any, new: Any) -> Any:
     """
     The new component; in the old instance where its fields may be set, so that
     whoever holds that sees what is new.
     """
     try:
-        for field in attrs.fields(type(old)):
+        for field in attrs.fields(type(new)):
             setattr(old, field.name, getattr(new, field.name))
-    except attrs.exceptions.FrozenInstanceError:
+    except attrs.exceptions.FrozenError:
         return new
     return old
