@@ -23,7 +23,7 @@ from ..errors import StoreUnavailable
 
 R = TypeVar("R")
 
-QUEUE: Final = 1000
+QUEUE: Final = 2000
 """
 How many requests may be under way at the most.  A store that is so far behind
 answers nobody in time; further requests fail at once.
@@ -48,6 +48,9 @@ class Worker(Generic[R]):
 
     @ivar _perform: Called in the thread with a list of requests; gives as
         many outcomes in the same order, a L{Failure} for what has failed.
+    @ivar _divide: Called in the thread with a list of requests; gives, for
+        each part that is to be performed and told by itself, one after the
+        other, the places of its requests.
     @ivar _finish: Called in the thread before it ends.
     @ivar _waiting: Requests with their Deferreds; L{None} for "end".
     @ivar _underWay: How many requests have no outcome yet.
@@ -62,14 +65,18 @@ class Worker(Generic[R]):
         *,
         queue: int = QUEUE,
         batch: int = BATCH,
+        divide: Callable[[list[R]], Sequence[Sequence[int]]] | None = None,
     ) -> None:
         """
         @param name: The name of the thread, and of the store in the text of
             an error.
         @param reactor: Where outcomes are told; L{None}: the global one.
+        @param divide: How a batch is divided, so that what is done soon is
+            also told soon; L{None}: it is not.
         """
         self._name = name
         self._perform = perform
+        self._divide = divide or _undivided
         self._finish = finish
         self._reactor = reactor
         self._queue = queue
@@ -151,8 +158,9 @@ class Worker(Generic[R]):
         isEnding = False
         while not isEnding:
             batch, isEnding = self._take()
-            if batch:
-                self.tell(self._deliver, batch, self._outcomes([request for request, _ in batch]))
+            for part in self._divide([request for request, _ in batch]):
+                some = [batch[place] for place in part]
+                self.tell(self._deliver, some, self._outcomes([request for request, _ in some]))
         try:
             self._finish()
         finally:
@@ -205,3 +213,10 @@ class Worker(Generic[R]):
             self._start()
         for stopped in stopping:
             stopped.callback(None)
+
+
+def _undivided(requests: list[R]) -> Sequence[Sequence[int]]:
+    """
+    A whole batch as its only part.
+    """
+    return [range(len(requests))] if requests else []

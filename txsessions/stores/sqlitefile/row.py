@@ -1,0 +1,124 @@
+"""
+A record as a row of the table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from ...errors import InvalidSessionData
+from ...record import Record
+
+Row: TypeAlias = tuple[Any, ...]
+
+COLUMNS: Final = (
+    "id, sid, verifier, created, lastModified, sessionTimeout, absoluteTimeout, sessionKey, "
+    "version, attributes, deadline"
+)
+"""
+The columns of a L{Row}, in this order.
+"""
+
+ID: Final = 0
+SID: Final = 1
+ATTRIBUTES: Final = 9
+DEADLINE: Final = 10
+"""
+Where in a row they are.
+"""
+
+SHAPES: Final = frozenset(
+    (int, bytes, bytes, float, float, float, absoluteTimeout, sessionKey, int, bytes, float)
+    for absoluteTimeout, sessionKey in product((float, type(None)), (bytes, type(None)))
+)
+"""
+The types that the columns of a sound row may have.
+"""
+
+_decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decodeOne = msgspec.json.Decoder(msgspec.Raw).decode
+_encode = msgspec.json.Encoder().encode
+
+
+class Damaged(ValueError):
+    """
+    This row is no record.
+    """
+
+
+def whole(row: Row) -> Record:
+    """
+    The record in a row.
+
+    @raise Damaged: There is none.
+    """
+    return _record(row, {name: bytes(text) for name, text in _attributes(row).items()})
+
+
+def undecoded(row: Row) -> Record:
+    """
+    The record in a row, with the attributes as they stand in it, for
+    L{attributesText} and nothing else.
+
+    @raise Damaged: There is none.
+    """
+    return _record(row, _attributes(row))
+
+
+def attributesText(attributes: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+    """
+    All attributes as one JSON text.  Their values are neither decoded nor
+    encoded.
+
+    @param attributes: Texts that come from a row as L{msgspec.Raw}; others are
+        looked at, since a bad one would damage the whole row.
+    @raise InvalidSessionData: One of them is no JSON text, or a name is none.
+    """
+    try:
+        return _encode(
+            {
+                name: text if type(text) is msgspec.Raw else _decodeOne(str(text, "utf-8"))
+                for name, text in attributes.items()
+            }
+        )
+    except (ValueError, TypeError, RecursionError):
+        raise InvalidSessionData(
+            "an attribute of the session is no JSON text, or its name is no text at all"
+        ) from None
+
+
+def _attributes(row: Row) -> dict[str, Any]:
+    """
+    The attributes in a row.
+    """
+    try:
+        return _decode(str(row[ATTRIBUTES], "utf-8"))
+    except (ValueError, TypeError, RecursionError):
+        raise Damaged("its attributes are no JSON object") from None
+
+
+def _record(row: Row, attributes: Mapping[str, bytes]) -> Record:
+    """
+    A row with its attributes as a record.
+    """
+    if tuple(map(type, row)) not in SHAPES:
+        raise Damaged("a column has a value of the wrong type")
+    _, sid, verifier, created, lastModified, idle, absolute, sessionKey, version, *_ = row
+    try:
+        return Record(
+            str(sid, "ascii"),
+            verifier,
+            created,
+            lastModified,
+            idle,
+            absolute,
+            None if sessionKey is None else str(sessionKey, "utf-8"),
+            attributes,
+            version,
+        )
+    except UnicodeDecodeError:
+        raise Damaged("its handle or its owner is no text") from None
