@@ -5,10 +5,12 @@ response leaves before what it changed in them is saved.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import http, server
@@ -19,6 +21,7 @@ from ..session import currentRequest
 from ..token import INSECURE, SECURE
 from .caching import keepPrivate
 from .gate import Gate
+from .head import Head
 from .visit import Visit
 
 if TYPE_CHECKING:
@@ -44,6 +47,8 @@ class SessionRequestMixin(_Request):
     @ivar _visits: What the request has to do with sessions, by audience; made
         when it has.
     @ivar _gate: Holds the response back; made when a session was asked for.
+    @ivar _head: What the handler has said of the response, while that is held
+        back.
     @ivar _areBrought: Whether the sessions of the request's cookies have been
         looked for.
     """
@@ -51,6 +56,7 @@ class SessionRequestMixin(_Request):
     _log = Logger()
     _visits: dict[bytes, Visit] | None = None
     _gate: Gate | None = None
+    _head: Head | None = None
     _areBrought = False
 
     def process(self) -> None:
@@ -64,7 +70,11 @@ class SessionRequestMixin(_Request):
             return
         self._areBrought = True
         headers = self.requestHeaders.getRawHeaders(b"cookie")
-        waiting = None if headers is None else self._bringSessions(site, headers)
+        try:
+            waiting = None if headers is None else self._bringSessions(site, headers)
+        except Exception:
+            self._notLoaded(Failure())
+            return
         if waiting is None:
             self._processNow()
         else:
@@ -116,7 +126,10 @@ class SessionRequestMixin(_Request):
         """
         The session that the handler has asked for; C{None} if it has not.
         """
-        audience = SECURE if self.isSecure() else INSECURE
+        site = self._sessionSite()
+        if site is None:
+            return super().session
+        audience = site.sessionCookie.audience(self.isSecure())
         visit = (self._visits or {}).get(audience)
         return None if visit is None else visit.session
 
@@ -137,11 +150,11 @@ class SessionRequestMixin(_Request):
         See L{twisted.web.http.Request.finish}.
         """
         gate = self._gate
-        if gate is not None and gate.isShut and not self._disconnected:
-            return
-        if gate is None or self._disconnected or self.finished or gate.isFinishing:
+        if gate is None or self._disconnected:
             self._leaveSessions()
             super().finish()
+        elif gate.isFinishing:
+            warnings.warn("Warning! request.finish called twice.", stacklevel=2)
         else:
             gate.finish()
 
@@ -149,7 +162,11 @@ class SessionRequestMixin(_Request):
         """
         See L{twisted.web.http.Request.registerProducer}.
         """
-        if self._gate is None or not self._gate.isHolding or self.producer is not None:
+        gate = self._gate
+        if gate is not None and gate.isShut:
+            producer.stopProducing()
+            return
+        if gate is None or not gate.isHolding or self.producer is not None:
             super().registerProducer(producer, streaming)
             return
         self.producer = producer
@@ -161,10 +178,29 @@ class SessionRequestMixin(_Request):
         """
         See L{twisted.web.http.Request.unregisterProducer}.
         """
-        if self._gate is not None and self._gate.isHolding:
+        gate = self._gate
+        if gate is not None and (gate.isHolding or gate.isShut):
             self.producer = None
         else:
             super().unregisterProducer()
+
+    def processingFailed(self, reason: Failure) -> Failure:
+        """
+        See L{twisted.web.server.Request.processingFailed}.  A handler that
+        failed because the store cannot answer made no mistake: the browser may
+        try again.  Of what is still held back nothing is said.
+        """
+        gate = self._gate
+        if gate is not None and gate.isFinishing:
+            self._log.failure("A handler failed after it had finished its response.", reason)
+            return reason
+        if gate is not None:
+            gate.drop()
+        self._restoreHead()
+        if _isTemporary(reason) and not (self.startedWriting or self._disconnected):
+            self._notSaved(reason)
+            return reason
+        return super().processingFailed(reason)
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -172,6 +208,8 @@ class SessionRequestMixin(_Request):
         far as that can be done.
         """
         if self._gate is not None:
+            if self._gate.isHolding:
+                self._stopProducer()
             self._gate.shut()
         for commit in self._commits():
             commit.addErrback(self._notSavedForNobody)
@@ -189,7 +227,7 @@ class SessionRequestMixin(_Request):
         For L{twisted.web.distrib}: its sessions stay here.
         """
         state = super().getStateToCopyFor(issuer)
-        for name in ("_visits", "_gate", "_areBrought"):
+        for name in ("_visits", "_gate", "_head", "_areBrought"):
             state.pop(name, None)
         return state
 
@@ -197,8 +235,12 @@ class SessionRequestMixin(_Request):
 
     def passWrite(self, data: bytes) -> None:
         """
-        Really write.
+        Really write.  Where no body is to follow (RFC 9110, 6.4.1) the headers
+        have said all.
         """
+        self._restoreHead()
+        if self.startedWriting and (self.method == b"HEAD" or self.code in http.NO_BODY_CODES):
+            return
         self._settle()
         super().write(data)
 
@@ -206,15 +248,20 @@ class SessionRequestMixin(_Request):
         """
         Really finish.
         """
+        self._restoreHead()
         self._settle()
         self._gate = None
         self._leaveSessions()
         super().finish()
 
-    def pauseProducer(self) -> None:
+    def holdBack(self) -> None:
         """
-        Let the producer rest while the response is held.
+        The handler may say nothing more of the headers, just as if they had
+        left; and its producer rests.
         """
+        if not self.startedWriting:
+            self._head = Head(self)
+            self.startedWriting = 1
         if self.producer is not None:
             self.channel.unregisterProducer()
             if self.streamingProducer:
@@ -300,7 +347,7 @@ class SessionRequestMixin(_Request):
         visit = (self._visits or {}).get(audience)
         if visit is None:
             visit = self._lateVisit(site, audience)
-        if self._gate is None and self.channel is not None and not self.finished:
+        if self._gate is None and self._channel() is not None and not self.finished:
             self._gate = Gate(self, self._pendingCommit, self._notSaved)
         return visit
 
@@ -311,13 +358,10 @@ class SessionRequestMixin(_Request):
         """
         if self._visits is None:
             self._visits = {}
-        value = None
-        if not self._areBrought:
-            sitePath = getattr(self, "sitepath", ())
-            value = self.getCookie(site.sessionCookie.nameFor(audience, sitePath))
-        visit = self._visits[audience] = Visit(self, site, audience, hasCookie=value is not None)
-        if value is not None:
-            found = site.sessionLookup.find([value], audience)
+        values = () if self._areBrought else self._cookieValues(site, audience)
+        visit = self._visits[audience] = Visit(self, site, audience, hasCookie=bool(values))
+        if values:
+            found = site.sessionLookup.find(values, audience)
             if isinstance(found, Deferred):
                 found.addErrback(lambda failure: None)
                 raise SessionNotLoaded(
@@ -327,12 +371,30 @@ class SessionRequestMixin(_Request):
             self._brought(found, visit)
         return visit
 
+    def _cookieValues(self, site: Any, audience: bytes) -> Sequence[bytes]:
+        """
+        The tokens in the cookies of a request that was never processed: in its
+        headers, or where a test has put them.
+        """
+        name = site.sessionCookie.nameFor(audience, getattr(self, "sitepath", ()))
+        headers = self.requestHeaders.getRawHeaders(b"cookie")
+        if headers is not None:
+            return cookieValues(headers, name)
+        value = self.getCookie(name)
+        return () if value is None else (value,)
+
+    def _channel(self) -> Any:
+        """
+        The channel; C{None} when the request is finished or its client gone.
+        """
+        return getattr(self, "channel", None)
+
     def _sessionSite(self) -> Any:
         """
         The site that keeps the sessions of this request: the one through which
         it came in, also when another one is nested in that as a resource.
         """
-        outer = getattr(self.channel, "site", None)
+        outer = getattr(self._channel(), "site", None)
         for site in (outer, self.site) if self._areBrought else (self.site, outer):
             if hasattr(site, "sessionLookup"):
                 return site
@@ -344,7 +406,10 @@ class SessionRequestMixin(_Request):
         """
         commits = []
         for visit in (self._visits or {}).values():
-            commit = visit.pendingCommit()
+            try:
+                commit = visit.pendingCommit()
+            except Exception:
+                commit = fail()
             if commit is not None:
                 commits.append(commit)
         return commits
@@ -397,6 +462,7 @@ class SessionRequestMixin(_Request):
         What the handler changed could not be saved: what it has said is not
         true.
         """
+        self._restoreHead()
         for visit in (self._visits or {}).values():
             visit.refuse()
         if self.startedWriting:
@@ -406,7 +472,7 @@ class SessionRequestMixin(_Request):
                 error=failure.value,
             )
             self._shut()
-            self.loseConnection()
+            self._cutOff()
         else:
             self._answerFailure(failure)
 
@@ -414,14 +480,13 @@ class SessionRequestMixin(_Request):
         """
         Answer with an error, and with nothing of what the handler has said.
         """
-        isTemporary = failure.check(StoreUnavailable, UnknownKey) is not None
         if failure.check(SessionError):
             self._log.error("A session could not be used: {error}", error=failure.value)
         else:
             self._log.failure("A session could not be used.", failure)
         self._shut()
         self._clearResponse()
-        if isTemporary:
+        if _isTemporary(failure):
             self.setResponseCode(http.SERVICE_UNAVAILABLE)
             self.setHeader(b"Retry-After", RETRY_AFTER)
             body = b"The service is unavailable for a moment. Please try again.\n"
@@ -441,10 +506,42 @@ class SessionRequestMixin(_Request):
         if self._gate is None:
             self._gate = Gate(self, self._pendingCommit, self._notSaved)
         self._gate.shut()
-        if self.producer is not None:
-            self.producer.stopProducing()
-            self.producer = None
+        self.channel.unregisterProducer()
+        self._stopProducer()
         self._leaveSessions()
+
+    def _stopProducer(self) -> None:
+        """
+        Let the producer produce nothing any more.
+        """
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def _cutOff(self) -> None:
+        """
+        End the connection so that the client sees that the response is not
+        whole.
+        """
+        transport: Any = self.transport
+        isDelimited = self.chunked or self.responseHeaders.hasHeader(b"content-length")
+        if hasattr(self.channel, "abortConnection"):
+            # A stream of HTTP/2: to lose it would end the response properly.
+            self.channel.abortConnection()
+            self.connectionLost(Failure(ConnectionAborted()))
+        elif isDelimited:
+            self.loseConnection()
+        else:
+            transport.abortConnection()
+
+    def _restoreHead(self) -> None:
+        """
+        Make the headers what they were when the response was held back.
+        """
+        if self._head is not None:
+            head, self._head = self._head, None
+            head.restore(self)
+            self.startedWriting = 0
 
     def _clearResponse(self) -> None:
         """
@@ -480,6 +577,13 @@ class Request(SessionRequestMixin, server.Request):  # type: ignore[misc]  # the
     A L{twisted.web.server.Request} whose sessions are kept in a store.  See
     L{SessionRequestMixin}.
     """
+
+
+def _isTemporary(failure: Failure) -> bool:
+    """
+    Whether the same request may succeed in a while.
+    """
+    return failure.check(StoreUnavailable, UnknownKey) is not None
 
 
 def _ended(failure: Failure) -> None:
