@@ -7,5 +7,6 @@ Nothing in here imports a driver; each store's module does so for itself.
 from .claim import Claim
 from .description import BadStoreDescription
 from .opening import openStore
+from .own import SessionStore
 
-__all__ = ["BadStoreDescription", "Claim", "openStore"]
+__all__ = ["BadStoreDescription", "Claim", "SessionStore", "openStore"]
