@@ -56,6 +56,9 @@ class Index:
         self._ends = Deadlines(self._dueOf)
         self._maximum = maximum
 
+    def __contains__(self, sid: str) -> bool:
+        return sid in self._known
+
     def __iter__(self) -> Iterator[str]:
         """
         The live sessions that are known.
@@ -92,7 +95,7 @@ class Index:
         known = self._known.pop(sid, None)
         if known is None:
             return
-        (self._sessions if known.isLive else self._ends).discard(sid)
+        self._watching(known).discard(sid)
         if known.sessionKey is not None:
             owned = self._owned[known.sessionKey]
             owned.discard(sid)
@@ -130,12 +133,13 @@ class Index:
 
     def again(self, sid: str, time: float) -> None:
         """
-        Watch a session that was taken out and has not been dealt with: look
+        Watch a session that was taken out and could not be dealt with: look
         at it again at that time, in seconds on the store's clock.
         """
         known = self._known.get(sid)
         if known is not None:
-            (self._sessions if known.isLive else self._ends).add(sid, time)
+            self._watching(known).discard(sid)
+            self._watching(known).add(sid, time)
 
     def _put(self, sid: str, known: Known) -> None:
         """
@@ -147,7 +151,13 @@ class Index:
         self._known[sid] = known
         if known.sessionKey is not None:
             self._owned.setdefault(known.sessionKey, set()).add(sid)
-        self.again(sid, known.due)
+        self._watching(known).add(sid, known.due)
+
+    def _watching(self, known: Known) -> Deadlines:
+        """
+        Where what is due is waited for.
+        """
+        return self._sessions if known.isLive else self._ends
 
     def _dueOf(self, sid: str) -> float | None:
         """

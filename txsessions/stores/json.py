@@ -4,6 +4,7 @@ Sessions in files: a directory with one readable JSON document for each.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any, Final, TypeVar
 
@@ -86,7 +87,7 @@ class JSONStore:
 
     def __init__(
         self,
-        directory: str,
+        directory: str | os.PathLike[str],
         reactor: IReactorFromThreads | None = None,
         clock: IReactorTime | None = None,
     ) -> None:

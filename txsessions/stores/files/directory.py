@@ -76,8 +76,10 @@ class Directory:
     @ivar _stuck: The shards whose lock could not be had the last time.
     """
 
-    def __init__(self, path: str, report: Report, openShard: type[Shard] = Shard) -> None:
-        self.path = os.path.abspath(path)
+    def __init__(
+        self, path: str | os.PathLike[str], report: Report, openShard: type[Shard] = Shard
+    ) -> None:
+        self.path = os.path.abspath(os.fspath(path))
         self._report = report
         self._openShard = openShard
         self._stuck: set[str] = set()

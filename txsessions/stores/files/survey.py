@@ -25,6 +25,17 @@ How long one request may take of those that concern all sessions, in seconds;
 what is left is done by the next.  So no other request waits much longer.
 """
 
+LEAST: Final = 16
+"""
+How many shards are worked in before the time counts.  So a slow machine does
+no less than this, and a quick one is not held up by it.
+"""
+
+LEAST_READ: Final = 256
+"""
+How many files are read before the time counts, for the same reason.
+"""
+
 REST: Final = 10.0
 """
 How long to rest, in seconds on the store's clock, before a sweep looks again
@@ -78,11 +89,10 @@ class Survey:
         @return: Which is the next; past the last one when all are done.
         """
         end = time.monotonic() + SLICE
-        while position < len(SHARDS):
-            self._lookInto(SHARDS[position])
+        read = 0
+        while position < len(SHARDS) and (read < LEAST_READ or time.monotonic() < end):
+            read += self._lookInto(SHARDS[position])
             position += 1
-            if time.monotonic() >= end:
-                break
         return position
 
     def find(self, sessionKey: str) -> list[Record]:
@@ -159,7 +169,7 @@ class Survey:
         failure: Exception | None = None
         end = time.monotonic() + SLICE
         for count, (name, some) in enumerate(_byShard(sids)):
-            if count and time.monotonic() >= end:
+            if count >= LEAST and time.monotonic() >= end:
                 for sid in some:
                     self._index.again(sid, now)
                 continue
@@ -202,43 +212,49 @@ class Survey:
         errors = self._unreadable.values()
         return next((error for error in errors if isinstance(error, OSError)), None)
 
-    def _lookInto(self, name: str) -> None:
+    def _lookInto(self, name: str) -> int:
         """
         Look for what has changed in one shard.
+
+        @return: How many files were read for that.
         """
         self._unreadable.pop(name, None)
         try:
             with self._directory.shard(name) as shard:
-                self._update(name, shard)
+                return self._update(name, shard)
         except (SessionError, OSError) as e:
             self._unreadable[name] = e
+            return 0
 
-    def _update(self, name: str, shard: Shard) -> None:
+    def _update(self, name: str, shard: Shard) -> int:
         """
         Read those files of a shard that are not known yet.
 
+        @return: How many.
         @raise StoreUnavailable: One could not be read; all others were.
         """
+        read = 0
         changed = shard.changed()
         if self._changed.pop(name, None) != changed:
             files = shard.signatures()
             for sid in self._listed.get(name, frozenset()) - files.keys():
                 self._index.drop(sid)
             self._listed[name] = frozenset(files)
-            self._learn(shard, files)
+            read = self._learn(shard, files)
         if _isSettled(changed):
             self._changed[name] = changed
+        return read
 
-    def _learn(self, shard: Shard, files: Mapping[str, Signature]) -> None:
+    def _learn(self, shard: Shard, files: Mapping[str, Signature]) -> int:
         """
         Read those of the files that are not known yet.
 
+        @return: How many.
         @raise StoreUnavailable: One could not be read; all others were.
         """
         failure: SessionError | None = None
-        for sid, signature in files.items():
-            if signature == self._index.signature(sid):
-                continue
+        new = [sid for sid in files if files[sid] != self._index.signature(sid)]
+        for sid in new:
             try:
                 found = self._keeper.quietly(sid, shard.read, sid)
             except SessionError as e:
@@ -246,10 +262,12 @@ class Survey:
             except OSError as e:
                 failure = self._directory.explain(e)
             else:
+                signature = files[sid]
                 isSettled = _isSettled(signature[1])
                 self._keeper.note(sid, found, signature if isSettled else None)
         if failure is not None:
             raise failure
+        return len(new)
 
 
 def _isSettled(change: int) -> bool:
