@@ -199,6 +199,8 @@ class PersistentComponents:
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A component would not come back as it is.
         """
+        if not self._cache and not self._seen:
+            return {}, set()
         changed = {}
         for name, declaration, component in self._known():
             text = declaration.encode(component)

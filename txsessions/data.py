@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
 from .errors import InvalidSessionData
-from .jsonvalues import SCALARS, decode, encode
+from .jsonvalues import SCALARS, checkKey, decode, encode
 
 PREFIX: Final = "data:"
 """
@@ -30,7 +30,8 @@ class SessionData(MutableMapping[str, Any]):
     @ivar _values: What was asked for or assigned: keys to values.
     @ivar _containers: The keys among these whose values are lists and dicts,
         which may change without anybody noticing.
-    @ivar _assigned: The texts of scalars that were assigned since.
+    @ivar _assigned: The texts of scalars that were assigned since.  That of any
+        other scalar is what is stored.
     @ivar _removed: Keys that were deleted since.
     """
 
@@ -58,8 +59,7 @@ class SessionData(MutableMapping[str, Any]):
             return value
 
     def __setitem__(self, key: str, value: Any) -> None:
-        if type(key) is not str:
-            raise TypeError(f"a key of session.data is a str, not {type(key).__name__}")
+        checkKey(key)
         text = encode(key, value)
         if type(value) in SCALARS:
             self._assigned[key] = text
@@ -99,6 +99,8 @@ class SessionData(MutableMapping[str, Any]):
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A value inside of a container cannot be kept.
         """
+        if not (self._assigned or self._containers or self._removed):
+            return {}, set()
         texts = self._texts
         changed = {}
         for key, text in self._assigned.items():
@@ -112,14 +114,21 @@ class SessionData(MutableMapping[str, Any]):
 
     def stored(self, attributes: Mapping[str, bytes]) -> None:
         """
-        Note what is stored now that changes have been saved.  What was changed
-        in the meantime stays a change.
+        Note what is stored, or on its way there.  What the application sees
+        stays as it is; it is a change where it differs.
         """
-        texts = self._texts = _own(attributes)
-        self._assigned = {
-            key: text for key, text in self._assigned.items() if texts.get(key) != text
+        before, after = self._texts, _own(attributes)
+        if before == after:
+            return
+        assigned = {
+            key: before[key]
+            for key in self._values.keys() - self._containers
+            if key in before and before[key] != after.get(key)
         }
-        self._removed = {key for key in self._removed if key in texts}
+        assigned.update(self._assigned)
+        self._assigned = {key: text for key, text in assigned.items() if after.get(key) != text}
+        self._removed = {key for key in after if key not in self}
+        self._texts = after
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
         """
@@ -134,11 +143,15 @@ class SessionData(MutableMapping[str, Any]):
             old, new = before.get(key), after.get(key)
             if old == new or self._isChanged(key):
                 continue
+            self._assigned.pop(key, None)
             if new is None:
                 del self._values[key]
                 self._containers.discard(key)
             else:
                 self._renew(key, new)
+        # What was removed here and is no longer stored has been dealt with: if
+        # others store it anew, it is theirs.
+        self._removed = {key for key in self._removed if key in before and key in after}
         self._texts = after
 
     def forgetChanges(self) -> None:
@@ -166,10 +179,11 @@ class SessionData(MutableMapping[str, Any]):
         since it was stored.
         """
         value = self._values[key]
+        stored = self._texts.get(key)
         if type(value) in SCALARS:
-            return key in self._assigned
+            return self._assigned.get(key, stored) != stored
         try:
-            return encode(key, value) != self._texts.get(key)
+            return encode(key, value) != stored
         except InvalidSessionData:
             return True
 
@@ -188,10 +202,10 @@ def renewed(old: Any, new: Any) -> Any:
     that whoever holds that sees what is new.
     """
     if type(old) is dict and type(new) is dict:
-        for key in old.keys() - new.keys():
-            del old[key]
-        for key, value in new.items():
-            old[key] = renewed(old[key], value) if key in old else value
+        # In the order of the new one, or it would count as a change.
+        items = {key: renewed(old.get(key), value) for key, value in new.items()}
+        old.clear()
+        old.update(items)
         return old
     if type(old) is list and type(new) is list:
         old[:] = [

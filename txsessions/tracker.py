@@ -289,14 +289,12 @@ class Tracker:
                 changed.update(some)
             if others:
                 removed.update(others)
-        facts: dict[str, Any] = {}
-        if live.sessionKey != record.sessionKey:
-            facts["sessionKey"] = live.sessionKey
-        if live.sessionTimeout != record.sessionTimeout:
-            facts["sessionTimeout"] = live.sessionTimeout
-        if live.absoluteTimeout != record.absoluteTimeout:
-            facts["absoluteTimeout"] = live.absoluteTimeout
-        if not (changed or removed or facts):
+        isAsBefore = (
+            live.sessionKey == record.sessionKey
+            and live.sessionTimeout == record.sessionTimeout
+            and live.absoluteTimeout == record.absoluteTimeout
+        )
+        if isAsBefore and not changed and not removed:
             return None
         if changed:
             checkSize({**record.attributes, **changed})
@@ -305,8 +303,19 @@ class Tracker:
             set=changed,
             unset=frozenset(removed),
             lastModified=max(live.lastModified, record.lastModified),
-            **facts,
+            **({} if isAsBefore else self._changedFacts(record)),
         )
+
+    def _changedFacts(self, record: Record) -> dict[str, Any]:
+        """
+        The facts that were changed since they were stored.
+        """
+        live = self._live
+        return {
+            name: getattr(live, name)
+            for name in ("sessionKey", "sessionTimeout", "absoluteTimeout")
+            if getattr(live, name) != getattr(record, name)
+        }
 
     def _dueTouch(self) -> Change | None:
         """

@@ -17,6 +17,10 @@ def keepPrivate(headers: Headers) -> None:
     and a C{Cache-Control} that lets no shared cache keep it (RFC 9111, 5.2.2.7).
     What the application says of caches already is kept as far as it agrees.
     """
+    if not headers.hasHeader(b"vary") and not headers.hasHeader(b"cache-control"):
+        headers.setRawHeaders(b"Vary", [b"Cookie"])
+        headers.setRawHeaders(b"Cache-Control", [b"private"])
+        return
     vary = _members(headers, b"vary")
     if b"*" not in vary and b"cookie" not in [name.lower() for name in vary]:
         headers.setRawHeaders(b"Vary", [b", ".join([*vary, b"Cookie"])])
