@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.endpoints import _parse as parseEndpoint
+from twisted.python.reflect import qual
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from txsessions.interfaces import ISessionStore, ISessionStoreFactory
-from txsessions.stores import BadStoreDescription, opening, openStore
+from txsessions.stores import BadStoreDescription, SessionStore, opening, openStore
 from txsessions.stores.description import parse, quote
 from txsessions.stores.factory import StoreFactory
 from txsessions.stores.memory import MemoryStore
@@ -32,6 +33,28 @@ class NamedStore(MemoryStore):
     def __init__(self, first: str, second: str = "none") -> None:
         super().__init__()
         self.given = (first, second)
+
+
+class ThreeMethods(SessionStore):
+    """
+    A store with the least that one must have.
+    """
+
+    def loadSession(self, sid, default=None):
+        """
+        See L{SessionStore}.
+        """
+        return default
+
+    def saveSession(self, session):
+        """
+        See L{SessionStore}.
+        """
+
+    def deleteSession(self, sid):
+        """
+        See L{SessionStore}.
+        """
 
 
 def noStore() -> object:
@@ -92,6 +115,41 @@ def test_memory():
         store = openStore(text)
         assert type(store) is MemoryStore
         assert verifyObject(ISessionStore, store)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("json:sessions", "txsessions.stores.json.JSONStore"),
+        ("sqlite:sessions.db", "txsessions.stores.sqlite.SQLiteStore"),
+        (
+            "postgres:host=127.0.0.1:port=1:dbname=x:schema=y:timeout=2s:passwordFile=password",
+            "txsessions.stores.postgres.PostgresStore",
+        ),
+    ],
+)
+def test_ours(text, name, tmp_path: Path, monkeypatch):
+    """
+    Each kind of store that comes with txsessions can be made from a text;
+    nothing is opened by that.
+    """
+    if name.startswith("txsessions.stores.postgres"):
+        pytest.importorskip("psycopg", reason="the driver is not installed")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "password").write_text(SECRET)
+    store = openStore(text)
+    assert qual(type(store)) == name
+    assert verifyObject(ISessionStore, store)
+    assert [path.name for path in tmp_path.iterdir()] == ["password"]
+    assert SECRET not in repr(store)
+
+
+def test_ownStore():
+    """
+    A store of three methods, which only adapts to L{ISessionStore}, can be
+    named too.
+    """
+    assert verifyObject(ISessionStore, openStore(f"{__name__}.ThreeMethods"))
 
 
 def test_factoriesProvide():
@@ -341,6 +399,21 @@ def test_parameters(parametrized, tmp_path: Path, monkeypatch):
         "password": SECRET,
     }
     assert openStore("kind:path=x.db").given["path"] == str(tmp_path / "x.db")
+
+
+def test_otherParameters(monkeypatch):
+    """
+    A store may take whatever its driver knows, but for what is not for texts
+    to give.
+    """
+    factory = StoreFactory(
+        "kind", "kind: any", f"{__name__}.Parametrized", parameters={"path": "text"}, others="text"
+    )
+    monkeypatch.setattr(opening, "getPlugins", lambda interface: [factory])
+    given = {"path": "a", "host": "b", "reactor": None}
+    assert openStore("kind:path=a:host=b").given == given
+    for name in ("reactor", "clock"):
+        assert refusal(f"kind:path=a:{name}=b") == "kind: it is written kind: any"
 
 
 @pytest.mark.parametrize(

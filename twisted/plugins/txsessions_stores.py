@@ -12,3 +12,29 @@ memory = StoreFactory(
     parameters={},
     needsReactor=False,
 )
+
+json = StoreFactory(
+    "json",
+    "json:DIRECTORY: readable files in a directory; for the processes of one host",
+    "txsessions.stores.json.JSONStore",
+    parameters={"directory": "path"},
+    needed=1,
+)
+
+sqlite = StoreFactory(
+    "sqlite",
+    "sqlite:PATH: a file of SQLite; for the processes of one host",
+    "txsessions.stores.sqlite.SQLiteStore",
+    parameters={"path": "path"},
+    needed=1,
+)
+
+postgres = StoreFactory(
+    "postgres",
+    "postgres:host=HOST:port=PORT:dbname=NAME:user=USER:passwordFile=FILE: "
+    "a PostgreSQL server; takes any keyword of libpq, and schema and timeout",
+    "txsessions.stores.postgres.PostgresStore",
+    parameters={"schema": "text", "timeout": "duration", "passwordFile": "secret"},
+    others="text",
+    extra="postgres",
+)

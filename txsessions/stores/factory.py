@@ -39,6 +39,12 @@ What the text of a parameter becomes.
 """
 
 
+OWN: Final = frozenset({"reactor", "clock"})
+"""
+Parameters of the classes that no text can give.
+"""
+
+
 @implementer(IPlugin, ISessionStoreFactory)
 class StoreFactory:
     """
@@ -49,6 +55,7 @@ class StoreFactory:
         L{KINDS}.  C{passwordFile}, a secret, is for the parameter C{password}.
     @ivar _needed: How many of them, from the first, must be given, and may be
         given by their places.
+    @ivar _others: The kind of all further parameters; C{None} if there are none.
     @ivar _needsReactor: Whether it has a parameter C{reactor}.
     @ivar _extra: The extra of the distribution that installs its driver.
     """
@@ -61,6 +68,7 @@ class StoreFactory:
         *,
         parameters: Mapping[str, str],
         needed: int = 0,
+        others: str | None = None,
         needsReactor: bool = True,
         extra: str | None = None,
     ) -> None:
@@ -69,6 +77,7 @@ class StoreFactory:
         self._name = name
         self._parameters = parameters
         self._needed = needed
+        self._others = others
         self._needsReactor = needsReactor
         self._extra = extra
 
@@ -106,17 +115,23 @@ class StoreFactory:
         needed = list(self._parameters)[: self._needed]
         given = {**dict(zip(needed, arguments, strict=False)), **options}
         isWhole = len(given) == len(arguments) + len(options) and given.keys() >= set(needed)
-        if not isWhole or not given.keys() <= self._parameters.keys():
+        if not isWhole or not all(self._kind(name) for name in given):
             raise ValueError(f"it is written {self.summary}")
-        return {name.removesuffix("File"): self._value(name, text) for name, text in given.items()}
+        return dict(self._value(name, text) for name, text in given.items())
 
-    def _value(self, name: str, text: str) -> Any:
+    def _kind(self, name: str) -> str | None:
         """
-        The value of one parameter.
+        The kind of a parameter; C{None} if there is no such parameter.
         """
-        kind = self._parameters[name]
+        return self._parameters.get(name, None if name in OWN else self._others)
+
+    def _value(self, name: str, text: str) -> tuple[str, Any]:
+        """
+        A parameter as the store's class has it, and its value.
+        """
+        kind = self._kind(name) or ""
         try:
-            return KINDS[kind](text)
+            return name.removesuffix("File") if kind == "secret" else name, KINDS[kind](text)
         except OSError as e:
             raise ValueError(f"{name} cannot be read: {e.strerror}") from e
         except ValueError as e:
