@@ -1,0 +1,222 @@
+"""
+C{twistd txsessions} and C{twist txsessions}: a web server whose sessions last.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Final
+
+from twisted.application.service import MultiService
+from twisted.internet.endpoints import serverFromString
+from twisted.python.usage import Options as BaseOptions
+from twisted.python.usage import UsageError
+
+from . import roots
+from .cookie import SessionCookie
+from .demo import Demo
+from .draining import DrainingSite
+from .duration import seconds
+from .errors import SessionError
+from .leaving import giveUp
+from .names import oneLine
+from .service import SessionService
+from .session import Session
+from .stores.memory import MemoryStore
+from .stores.opening import openStore, storeFactories
+
+ROOTS: Final = ("class", "path", "wsgi", "resource-script")
+
+
+class Options(BaseOptions):
+    """
+    The options of the plugin.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "Serve a web site whose sessions outlive the process.  Without --class, --path, "
+        "--wsgi or --resource-script it serves a page that shows your session."
+    )
+
+    optParameters = [
+        ["class", None, None, "Serve this resource class: a dotted name."],
+        ["path", None, None, "Serve this directory or file."],
+        ["wsgi", None, None, "Serve this WSGI application: a dotted name."],
+        ["resource-script", None, None, "Serve what this .rpy script makes."],
+        ["store", "s", "sqlite:sessions.db", "Where sessions are kept; see --help-stores."],
+        [
+            "timeout",
+            "t",
+            "900",
+            "End a session after so long without a request: seconds, or 15m, 12h, 30d.",
+        ],
+        ["absolute-timeout", None, None, "End a session so long after it began, used or not."],
+        [
+            "secure",
+            None,
+            "auto",
+            "Which requests count as HTTPS for the cookie: auto, those that are; always, for "
+            "a site behind a proxy that ends TLS; never, for development.",
+        ],
+        ["logfile", "l", None, "Write an access log (combined log format) to this file."],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """
+        Listen here: an endpoint, such as tcp:8080 or
+        ssl:443:privateKey=key.pem:certKey=cert.pem.  May be given several
+        times.  [default: tcp:8080]
+        """
+        self["listen"].append(description)
+
+    def opt_help_stores(self) -> None:
+        """
+        List the stores that --store knows, and exit.
+        """
+        print(helpOnStores())
+        raise SystemExit(0)
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        Parse the command line.
+
+        @raise SystemExit: It is wrong.  C{twistd} would tell that on standard
+            output after two pages of help, and C{twist} with another status.
+        """
+        with oneLineAndExit():
+            super().parseOptions(options)
+
+    def postOptions(self) -> None:
+        """
+        Check what can be checked without a reactor, and make paths absolute:
+        a daemon changes its directory.
+        """
+        if sum(self[name] is not None for name in ROOTS) > 1:
+            raise UsageError("only one of --class, --path, --wsgi and --resource-script goes")
+        for name in ("path", "resource-script", "logfile"):
+            if self[name] is not None:
+                self[name] = os.path.abspath(self[name])
+        if self["logfile"] and not os.access(os.path.dirname(self["logfile"]), os.W_OK):
+            raise UsageError(f"--logfile {self['logfile']}: its directory cannot be written")
+        for name in ("timeout", "absolute-timeout"):
+            if self[name] is not None:
+                self[name] = _valued(name, seconds, self[name])
+        self["cookie"] = _valued("secure", lambda text: SessionCookie(secure=text), self["secure"])
+        self["listen"] = self["listen"] or ["tcp:8080"]
+
+
+def makeService(options: Options) -> MultiService:
+    """
+    The service for the options: a store, and a site over it that listens.
+
+    @raise SystemExit: There is no such service; one line says why.
+    """
+    from twisted.internet import reactor
+
+    with oneLineAndExit():
+        return _makeService(options, reactor)
+
+
+def _makeService(options: Options, reactor: Any) -> MultiService:
+    """
+    See L{makeService}; raises L{UsageError}.
+    """
+    try:
+        store = openStore(options["store"], reactor)
+    except SessionError as e:
+        raise UsageError(f"--store: {oneLine(e)}") from e
+    helpers = MultiService()
+    root = _root(options, reactor, helpers, isLasting=not isinstance(store, MemoryStore))
+    site = DrainingSite(root, sessionStore=store, logPath=options["logfile"])
+    site.sessionCookie = options["cookie"]
+    site.sessionFactory = _sessionClass(options)
+    endpoints = [(text, _endpoint(reactor, text)) for text in options["listen"]]
+    service = SessionService(site, store, endpoints, partial(giveUp, reactor))
+    helpers.setServiceParent(service)
+    return service
+
+
+def _root(options: Options, reactor: Any, helpers: MultiService, isLasting: bool) -> Any:
+    """
+    The resource to serve.
+    """
+    if options["class"] is not None:
+        return roots.fromClass(options["class"])
+    if options["path"] is not None:
+        return roots.fromPath(options["path"], helpers)
+    if options["wsgi"] is not None:
+        return roots.fromWSGI(options["wsgi"], reactor, helpers)
+    if options["resource-script"] is not None:
+        return roots.fromScript(options["resource-script"])
+    return Demo(isLasting)
+
+
+def _sessionClass(options: Options) -> type[Session]:
+    """
+    The class of sessions that live as long as the options say.
+    """
+
+    class TimedSession(Session):
+        """
+        A session with the operator's time-outs.
+        """
+
+        sessionTimeout = options["timeout"]
+        absoluteTimeout = options["absolute-timeout"]
+
+    return TimedSession
+
+
+def _endpoint(reactor: Any, description: str) -> Any:
+    """
+    Where to listen.
+    """
+    try:
+        return serverFromString(reactor, description)
+    except Exception as e:
+        # Parsers of endpoints, plugins among them, raise what they like.
+        raise UsageError(f"--listen {description}: {oneLine(e) or type(e).__name__}") from e
+
+
+def helpOnStores() -> str:
+    """
+    The stores that are installed, a line or two for each.
+    """
+    lines = [factory.summary for factory in storeFactories()]
+    return "\n".join(
+        [
+            "Stores (write \\: and \\= for colons and equals signs in a value):",
+            *(f"  {line}" for line in lines),
+            "  package.module.MyStore:argument:key=value",
+            "      a class or function of your own",
+        ]
+    )
+
+
+def _valued(name: str, convert: Callable[[str], Any], text: str) -> Any:
+    """
+    The value of an option.
+    """
+    try:
+        return convert(text)
+    except ValueError as e:
+        raise UsageError(f"--{name}: {e}") from e
+
+
+@contextmanager
+def oneLineAndExit() -> Iterator[None]:
+    """
+    Tell a wrong command line in one line on standard error, and exit with 1.
+    """
+    try:
+        yield
+    except UsageError as e:
+        raise SystemExit(f"txsessions: {oneLine(e)}") from e
