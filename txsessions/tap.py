@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from textwrap import wrap
 from typing import Any, Final
 
 from twisted.application.service import MultiService
@@ -27,6 +28,8 @@ from .service import SessionService
 from .session import Session
 from .stores.memory import MemoryStore
 from .stores.opening import openStore, storeFactories
+
+INDENT: Final = " " * 6
 
 ROOTS: Final = ("class", "path", "wsgi", "resource-script")
 
@@ -71,9 +74,7 @@ class Options(BaseOptions):
 
     def opt_listen(self, description: str) -> None:
         """
-        Listen here: an endpoint, such as tcp:8080 or
-        ssl:443:privateKey=key.pem:certKey=cert.pem.  May be given several
-        times.  [default: tcp:8080]
+        Listen at this endpoint; may be repeated. [default: tcp:8080]
         """
         self["listen"].append(description)
 
@@ -188,17 +189,18 @@ def _endpoint(reactor: Any, description: str) -> Any:
 
 def helpOnStores() -> str:
     """
-    The stores that are installed, a line or two for each.
+    The stores that are installed, and how each is written.
     """
-    lines = [factory.summary for factory in storeFactories()]
-    return "\n".join(
-        [
-            "Stores (write \\: and \\= for colons and equals signs in a value):",
-            *(f"  {line}" for line in lines),
-            "  package.module.MyStore:argument:key=value",
-            "      a class or function of your own",
+    summaries = [factory.summary for factory in storeFactories()]
+    summaries.append("package.module.MyStore:argument:key=value: a class or function of your own")
+    lines = ["Stores (write \\: and \\= for colons and equals signs in a value):"]
+    for summary in summaries:
+        written, _, purpose = summary.partition(": ")
+        lines += [
+            f"  {written}",
+            *wrap(purpose, 78, initial_indent=INDENT, subsequent_indent=INDENT),
         ]
-    )
+    return "\n".join(lines)
 
 
 def _valued(name: str, convert: Callable[[str], Any], text: str) -> Any:
