@@ -105,7 +105,23 @@ class Setting:
         self.store = FailingStore(MemoryStore(self.clock))
         self.site = Site(Demo(isLasting), sessionStore=self.store, reactor=self.clock)
         self.site.sessionFactory = Session12h
-        self.browser = Browser(self.site)
+        self.browsers: list[Browser] = []
+        self.browser = self.another()
+
+    def another(self) -> Browser:
+        """
+        A browser without cookies.
+        """
+        self.browsers.append(Browser(self.site))
+        return self.browsers[-1]
+
+    def close(self) -> None:
+        """
+        Close all browsers, and see that no timer is left.
+        """
+        for browser in self.browsers:
+            browser.close()
+        assert self.clock.getDelayedCalls() == []
 
     async def look(self) -> Page:
         """
@@ -133,8 +149,7 @@ def setting() -> Iterator[Setting]:
     """
     made = Setting()
     yield made
-    made.browser.close()
-    assert made.clock.getDelayedCalls() == []
+    made.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -175,7 +190,7 @@ async def test_honestOfMemory():
     setting = Setting(isLasting=False)
     text = (await setting.look()).text
     assert "A restart forgets this" in text and "keeps" not in text
-    setting.browser.close()
+    setting.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -223,10 +238,8 @@ async def test_rework(setting):
     page = await setting.send("rework")
     assert page.facts["Public handle"] == before.facts["Public handle"]
     assert "The old one is dead" in page.text
-    thief = Browser(setting.site)
-    stolen = await thief.get("/", {"cookie": b"TWISTED_SESSION=" + uid})
+    stolen = await setting.another().get("/", {"cookie": b"TWISTED_SESSION=" + uid})
     assert Page(stolen).facts["Public handle"] != before.facts["Public handle"]
-    thief.close()
 
 
 @pytest_twisted.ensureDeferred
@@ -276,8 +289,10 @@ async def test_longName(setting):
     [
         ({}, True),
         ({"sec-fetch-site": "same-origin", "origin": "http://localhost"}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "http://in.front.of.a.proxy"}, True),
         ({"origin": "https://localhost"}, True),
         ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "http://localhost"}, False),
         ({"sec-fetch-site": "same-site"}, False),
         ({"sec-fetch-site": "none"}, False),
         ({"origin": "http://evil.example"}, False),
@@ -308,11 +323,10 @@ async def test_forgedForms(setting, token):
     """
     await setting.look()
     fields = {"action": "log-in", "name": "Mallory", **({} if token is None else {"token": token})}
-    for browser in (setting.browser, Browser(setting.site)):
+    for browser in (setting.browser, setting.another()):
         response = await browser.post("/", fields)
         assert response.code == 403
         assert "not from this page" in Page(response).text
-    browser.close()
     assert len(setting.site.sessions) == 1
     assert (await setting.look()).facts["Owner"] == "nobody yet"
 
@@ -323,11 +337,10 @@ async def test_tokenOfAnother(setting):
     The token of one session is worth nothing in another.
     """
     token = (await setting.look()).token
-    other = Browser(setting.site)
+    other = setting.another()
     await other.get("/")
     response = await other.post("/", {"token": token, "action": "rework"})
     assert response.code == 403
-    other.close()
 
 
 @pytest_twisted.ensureDeferred

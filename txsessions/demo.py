@@ -142,11 +142,14 @@ def _isOurs(request: Any, session: Any) -> bool:
     origin, where it says anything, and by the token.
     """
     site = request.getHeader(b"sec-fetch-site")
-    if site is not None and site != b"same-origin":
-        return False
     origin = request.getHeader(b"origin")
-    # The scheme is not compared: behind a proxy that ends TLS, it differs.
-    if origin is not None and origin.partition(b"://")[2] != request.getHeader(b"host"):
+    if site is not None:
+        isForeign = site != b"same-origin"
+    else:
+        # Older browsers say this much.  The scheme is not compared: behind a
+        # proxy that ends TLS, it differs.
+        isForeign = origin is not None and origin.partition(b"://")[2] != request.getHeader(b"host")
+    if isForeign:
         return False
     sent = _field(request, b"token", NAME_LENGTH)
     return compare_digest(sent.encode("utf-8"), session.data.get("token", "").encode("utf-8"))
