@@ -5,7 +5,7 @@ knows what has changed since it was stored.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any, Final
 
 from .errors import InvalidSessionData
@@ -139,6 +139,7 @@ class SessionData(MutableMapping[str, Any]):
         before, after = self._texts, _own(attributes)
         if before == after:
             return
+        shared = _sharedIn(self._values.values())
         for key in list(self._values):
             old, new = before.get(key), after.get(key)
             if old == new or self._isChanged(key):
@@ -148,7 +149,7 @@ class SessionData(MutableMapping[str, Any]):
                 del self._values[key]
                 self._containers.discard(key)
             else:
-                self._renew(key, new)
+                self._renew(key, decode(new), shared)
         # What was removed here and is no longer stored has been dealt with: if
         # others store it anew, it is theirs.
         self._removed = {key for key in self._removed if key in before and key in after}
@@ -163,11 +164,11 @@ class SessionData(MutableMapping[str, Any]):
         self._assigned.clear()
         self._removed.clear()
 
-    def _renew(self, key: str, text: bytes) -> None:
+    def _renew(self, key: str, value: Any, shared: Set[int]) -> None:
         """
         Take over the value that others have stored.
         """
-        value = self._values[key] = renewed(self._values[key], decode(text))
+        value = self._values[key] = renewed(self._values[key], value, shared)
         if type(value) in SCALARS:
             self._containers.discard(key)
         else:
@@ -196,21 +197,42 @@ def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
     return {name[start:]: text for name, text in attributes.items() if name.startswith(PREFIX)}
 
 
-def renewed(old: Any, new: Any) -> Any:
+def renewed(old: Any, new: Any, shared: Set[int] = frozenset()) -> Any:
     """
     The new value; in the old container where it is one of the same kind, so
     that whoever holds that sees what is new.
+
+    @param shared: Containers, by L{id}, that occur in several places and are
+        left alone, because they would have to become different ones.
     """
-    if type(old) is dict and type(new) is dict:
+    if type(old) is not type(new) or id(old) in shared:
+        return new
+    if type(old) is dict:
         # In the order of the new one, or it would count as a change.
-        items = {key: renewed(old.get(key), value) for key, value in new.items()}
+        items = {key: renewed(old.get(key), value, shared) for key, value in new.items()}
         old.clear()
         old.update(items)
         return old
-    if type(old) is list and type(new) is list:
+    if type(old) is list:
         old[:] = [
-            renewed(old[place], value) if place < len(old) else value
+            renewed(old[place], value, shared) if place < len(old) else value
             for place, value in enumerate(new)
         ]
         return old
     return new
+
+
+def _sharedIn(values: Iterable[Any]) -> set[int]:
+    """
+    The containers, by L{id}, that occur in several places of these values.
+    """
+    left, seen, shared = list(values), set(), set()
+    while left:
+        value = left.pop()
+        if type(value) is dict or type(value) is list:
+            if id(value) in seen:
+                shared.add(id(value))
+            else:
+                seen.add(id(value))
+                left.extend(value.values() if type(value) is dict else value)
+    return shared

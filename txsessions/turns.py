@@ -15,8 +15,9 @@ T = TypeVar("T")
 
 class Turns:
     """
-    Runs steps that return Deferreds, or are done when they return, each when the one before it is done.  A
-    step that can begin at once begins at once.
+    Runs steps, each when the one before it is done.  A step returns a
+    L{Deferred}, or it is done when it returns.  One that can begin at once
+    begins at once.
 
     @ivar isBusy: Whether a step is under way.
     """
@@ -37,11 +38,12 @@ class Turns:
         try:
             result = step()
         except BaseException:
-            self._end(None)
+            self._next()
             raise
         if isinstance(result, Deferred):
             return result.addBoth(self._end)
-        return self._end(result)
+        self._next()
+        return result
 
     def run(self, step: Callable[[], Deferred[T] | T]) -> Deferred[T]:
         """
@@ -60,10 +62,22 @@ class Turns:
 
     def _end(self, result: T) -> T:
         """
-        Let the next one begin.
+        A step that took its time is done.
         """
-        self.isBusy = False
-        if self._waiting:
-            step, done = self._waiting.popleft()
-            self.run(step).chainDeferred(done)
+        self._next()
         return result
+
+    def _next(self) -> None:
+        """
+        Let those begin that wait, one after the other.  In a loop, because
+        many may be done as soon as they begin.
+        """
+        while self._waiting:
+            step, later = self._waiting.popleft()
+            answer: Deferred[Any] = maybeDeferred(step)
+            isDone = answer.called and not answer.paused
+            answer.chainDeferred(later)
+            if not isDone:
+                answer.addBoth(self._end)
+                return
+        self.isBusy = False
