@@ -136,7 +136,9 @@ class TestLife:
         (tmp_path / "link.db").symlink_to(path)
         linked = SQLiteStore(tmp_path / "link.db")
         assert await linked.loadSession(SID) == newRecord()
-        await gatherResults([store.close(), linked.close()])
+        slashed = SQLiteStore(f"/{path}")
+        assert await slashed.loadSession(SID) == newRecord()
+        await gatherResults([each.close() for each in (store, linked, slashed)])
         assert not (tmp_path / "link.db-lock").exists()
 
 

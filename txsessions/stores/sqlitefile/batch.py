@@ -123,9 +123,17 @@ class Batches:
         except Exception as e:
             half = len(requests) // 2
             if not half or time.monotonic() > until:
-                return [_failure(explain(self._file.path, e))] * len(requests)
+                return [self._blamed(e)] * len(requests)
             first = self._write(requests[:half], until)
             return first + self._write(requests[half:], until)
+
+    def _blamed(self, error: Exception) -> Failure:
+        """
+        The failure for what has undone a transaction.  Only a mistake in a
+        program is shown with where it was made.
+        """
+        explained = explain(self._file.path, error)
+        return Failure(error) if explained is error else _failure(explained)
 
     def _together(self, requests: list[Request], until: float) -> list[Any]:
         """

@@ -95,7 +95,7 @@ def connect(path: str, mode: str) -> sqlite3.Connection:
 
     @param mode: C{"ro"} or C{"rw"}.
     """
-    address = f"file:{quote(os.fsencode(path))}?mode={mode}"
+    address = f"file://{quote(os.fsencode(path))}?mode={mode}"
     connection = sqlite3.connect(address, timeout=0, isolation_level=None, uri=True)
     # A text that is damaged need not be UTF-8; and JSON is decoded from bytes.
     connection.text_factory = bytes
