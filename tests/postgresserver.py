@@ -55,6 +55,23 @@ class PostgresServer(ServerProcess):
         own = {"host": "127.0.0.1", "port": self.port, "user": USER, "dbname": "postgres"}
         return {**own, **others}
 
+    async def guard(self, role: str) -> None:
+        """
+        Let that role in with its password only.
+        """
+
+        def isGuarded() -> bool:
+            try:
+                self.ask("SELECT 1", user=role, password="wrong")
+            except psycopg.OperationalError:
+                return True
+            return False
+
+        rules = self._root / "data" / "pg_hba.conf"
+        rules.write_text(f"host all {role} 127.0.0.1/32 scram-sha-256\n{rules.read_text()}")
+        self.ask("SELECT pg_reload_conf()")
+        await until(isGuarded, "the server has read its rules")
+
     def ask(self, text: str, *values: Any, **keywords: Any) -> list[Any]:
         """
         Ask it by another way than that which is tested; its rows.

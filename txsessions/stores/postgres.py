@@ -161,7 +161,10 @@ class PostgresStore:
         """
         See L{ISessionSweep.claimExpired}.
         """
-        return self._ask("", self._operations.claim(limit))
+        claimed = self._ask("", self._operations.claim(limit))
+        # That this fails is not worth a word: the next claim tries again.
+        self._ask("", self._operations.forget()).addErrback(lambda _: None)
+        return claimed
 
     def findSessions(self, sessionKey: str) -> Deferred[list[Record]]:
         """

@@ -20,11 +20,11 @@ SETTINGS: Final = {
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "search_path": "pg_catalog, pg_temp",
-    # Every query is made for an index, and what the planner knows of a table
-    # is of yesterday when a million sessions have just come or gone.
+    # Every query is made for the order of an index, and what the planner knows
+    # of a table is of yesterday when a million sessions have just come or gone.
     "enable_seqscan": "off",
-    "enable_hashjoin": "off",
-    "enable_mergejoin": "off",
+    "enable_bitmapscan": "off",
+    "enable_sort": "off",
     "plan_cache_mode": "force_generic_plan",
     "jit": "off",
     # What is locked by a process that has gone without a word is free after

@@ -21,28 +21,41 @@ The columns of a record, in the order in which L{txsessions.stores.postgresserve
 reads them.
 """
 
-ENDING: Final = f"""
-    gone AS (
-        DELETE FROM {{schema}}.session USING ending WHERE session.sid = ending.sid
-        RETURNING session.*, ending.reason, {{schema}}.isSound(session.attributes) AS isSound
-    ),
-    aside AS (
-        INSERT INTO {{schema}}.quarantine (sid, content)
-        SELECT sid, to_jsonb(gone) FROM gone WHERE NOT isSound
-    ),
-    remembered AS (
-        INSERT INTO {{schema}}.ended (sid, reason, endedAt)
-        SELECT sid, reason, {{schema}}.present() FROM gone WHERE isSound
-        ON CONFLICT (sid) DO UPDATE SET reason = excluded.reason, endedAt = excluded.endedAt
-    ),
-    last AS (SELECT {COLUMNS}, reason FROM gone)
+DEADLINE: Final = "{schema}.deadline(created, lastModified, sessionTimeout, absoluteTimeout)"
+
+LAPSE: Final = """
+    CASE WHEN created + absoluteTimeout < lastModified + sessionTimeout
+        THEN 'expired-absolute' ELSE 'expired-idle' END
 """
 """
-Ends the sessions that C{ending} names with a reason each, and whose rows it has
-locked.  What is damaged is put aside and has not ended.
+Why a session ends whose deadline has passed: L{txsessions.lifetime.endReason}.
 """
 
-DEADLINE: Final = "{schema}.deadline(created, lastModified, sessionTimeout, absoluteTimeout)"
+
+def _ending(reason: str) -> str:
+    """
+    SQL that ends the sessions whose C{sid} are in C{ending}, and whose rows are
+    locked.  What is damaged is put aside and has not ended.
+
+    @param reason: Why, as an expression on the row.
+    """
+    return f"""
+        gone AS (
+            DELETE FROM {{schema}}.session WHERE sid = ANY (ARRAY (SELECT sid FROM ending))
+            RETURNING *, {reason} AS reason, {{schema}}.isSound(attributes) AS isSound
+        ),
+        aside AS (
+            INSERT INTO {{schema}}.quarantine (sid, content)
+            SELECT sid, to_jsonb(gone) FROM gone WHERE NOT isSound
+        ),
+        remembered AS (
+            INSERT INTO {{schema}}.ended (sid, reason, endedAt)
+            SELECT sid, reason, {{schema}}.present() FROM gone WHERE isSound
+            ON CONFLICT (sid) DO UPDATE SET reason = excluded.reason, endedAt = excluded.endedAt
+        ),
+        last AS (SELECT {COLUMNS}, reason FROM gone)
+    """
+
 
 LOAD: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid = $1"
 
@@ -91,8 +104,8 @@ asked afterwards.
 
 DELETE: Final = f"""
     WITH ending AS MATERIALIZED (
-        SELECT sid, $2 AS reason FROM {{schema}}.session WHERE sid = $1 FOR UPDATE
-    ), {ENDING}
+        SELECT sid FROM {{schema}}.session WHERE sid = $1 FOR UPDATE
+    ), {_ending("$2")}
     SELECT * FROM last
 """
 
@@ -107,20 +120,16 @@ PUT_ASIDE: Final = """
 CLAIM: Final = f"""
     WITH moment AS MATERIALIZED (SELECT {{schema}}.present() AS now),
     candidate AS MATERIALIZED (
-        SELECT sid, {DEADLINE} AS deadline,
-            {DEADLINE} <= (SELECT now FROM moment) AS isOver,
-            CASE WHEN created + absoluteTimeout < lastModified + sessionTimeout
-                THEN 'expired-absolute' ELSE 'expired-idle' END AS reason
-        FROM {{schema}}.session
+        SELECT sid, {DEADLINE} <= (SELECT now FROM moment) AS isOver FROM {{schema}}.session
         WHERE due <= (SELECT now FROM moment)
         ORDER BY due LIMIT $1
         FOR UPDATE SKIP LOCKED
     ),
-    ending AS (SELECT sid, reason FROM candidate WHERE isOver),
     moved AS (
-        UPDATE {{schema}}.session SET due = candidate.deadline
-        FROM candidate WHERE session.sid = candidate.sid AND NOT isOver
-    ), {ENDING}
+        UPDATE {{schema}}.session SET due = {DEADLINE}
+        WHERE sid = ANY (ARRAY (SELECT sid FROM candidate WHERE NOT isOver))
+    ),
+    ending AS (SELECT sid FROM candidate WHERE isOver), {_ending(LAPSE)}
     SELECT last.*, (SELECT count(*) FROM candidate), (SELECT now FROM moment)
     FROM moment LEFT JOIN last ON true
     ORDER BY {DEADLINE}
@@ -132,11 +141,15 @@ There is always a row, which has no C{sid} when nothing was claimed.
 EARLIEST: Final = "SELECT min(due) FROM {schema}.session"
 
 FORGET: Final = """
-    DELETE FROM {schema}.ended WHERE sid IN (
-        SELECT sid FROM {schema}.ended
-        WHERE endedAt <= (SELECT {schema}.present()) - $1
-        ORDER BY endedAt LIMIT $2 FOR UPDATE SKIP LOCKED
+    WITH old AS MATERIALIZED (
+        SELECT sid FROM {schema}.ended WHERE endedAt <= (SELECT {schema}.present()) - $1
+        ORDER BY endedAt LIMIT $2
+        FOR UPDATE SKIP LOCKED
+    ),
+    gone AS (
+        DELETE FROM {schema}.ended WHERE sid = ANY (ARRAY (SELECT sid FROM old)) RETURNING 1
     )
+    SELECT count(*) FROM gone
 """
 
 FIND: Final = (
@@ -150,10 +163,10 @@ DELETE_OLD: Final = f"""
         SELECT sid FROM {{schema}}.session WHERE sid > $1 ORDER BY sid LIMIT $2
     ),
     ending AS MATERIALIZED (
-        SELECT sid, 'expired-idle' AS reason FROM {{schema}}.session
-        WHERE sid IN (SELECT sid FROM page) AND lastModified <= $3
+        SELECT sid FROM {{schema}}.session
+        WHERE sid = ANY (ARRAY (SELECT sid FROM page)) AND lastModified <= $3
         FOR UPDATE SKIP LOCKED
-    ), {ENDING}
+    ), {_ending("'expired-idle'")}
     SELECT (SELECT count(*) FROM gone WHERE isSound), (SELECT max(sid) FROM page)
 """
 

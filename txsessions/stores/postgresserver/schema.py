@@ -160,6 +160,8 @@ class Schema:
         Make the version after this one, unless somebody else does.
         """
         texts = [
+            # As long as a statement may take: others may have something to do.
+            "SET LOCAL lock_timeout = 0",
             f"SELECT pg_advisory_xact_lock({self._lock()})",
             self._begin(version),
             *(text.format(schema=self.quoted) for text in self._migrations[version]),
