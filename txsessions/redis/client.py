@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .address import Access
-from .connection import Answer, Connection
+from .connection import Answer, Connection, failEach
 from .errors import CommandTimedOut, NotSent, QueueFull, RedisError, ServerError
 from .interfaces import ILocator, IRedis
 from .link import Link
@@ -219,9 +219,8 @@ class Client:
             return
         self._resent = 0
         queue, self._queue = self._queue, deque()
-        for answer, _ in queue:
-            if not answer.called:
-                answer.errback(NotSent(str(trouble)))
+        waiting = [answer for answer, _ in queue]
+        failEach(self._reactor, waiting, lambda: NotSent(str(trouble)))
 
     def _refused(self, connection: Connection, error: ServerError) -> None:
         """
@@ -277,10 +276,12 @@ class Client:
         connection = self._link.connection
         if connection is not None and connection.isSilent(now - self.timeout):
             self._link.drop(NotSent(f"Redis at {self._link.address} does not answer"))
-        for answer in waiting:
-            if answer.deadline <= now and not answer.called:
-                answer.errback(CommandTimedOut(f"Redis did not answer within {self.timeout:g} s"))
-        left = [answer.deadline for answer in waiting if not answer.called]
+        text = f"Redis did not answer within {self.timeout:g} s"
+        overdue = [answer for answer in waiting if answer.deadline <= now]
+        failEach(self._reactor, overdue, lambda: CommandTimedOut(text))
+        left = [
+            answer.deadline for answer in waiting if answer.deadline > now and not answer.called
+        ]
         if left and self._watching is None:
             wait = max(min(left) - now, self.timeout / TICKS)
             self._watching = self._reactor.callLater(wait, self._watch)

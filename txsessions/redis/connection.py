@@ -5,7 +5,7 @@ One connection: commands go out, replies come in, in the same order.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 import hiredis
@@ -21,6 +21,11 @@ from .wire import pack
 PARTIAL: Final = object()
 """
 What the parser gives when it has no whole reply.
+"""
+
+SLICE: Final = 200
+"""
+How many answers fail in one turn of the reactor.
 """
 
 
@@ -188,10 +193,7 @@ class Connection(Protocol):
         self._outgoing.clear()
         detail = self._detail or reason.getErrorMessage()
         text = f"the connection to the Redis server broke before the reply came: {detail}"
-        for answer in waiting:
-            if not answer.called:
-                answer.errback(ConnectionBroken(text))
-        self.closed.callback(None)
+        failEach(self._clock, waiting, lambda: ConnectionBroken(text), self.closed)
 
     def pauseProducing(self) -> None:
         """
@@ -253,6 +255,34 @@ class Connection(Protocol):
             data = b"".join(self._outgoing)
             self._outgoing.clear()
             self.transport.write(data)
+
+
+def failEach(
+    clock: IReactorTime,
+    answers: Iterable[Answer],
+    error: Callable[[], Exception],
+    done: Deferred[None] | None = None,
+) -> None:
+    """
+    Fail all of these answers that have not fired, some in each turn of the
+    reactor, so that many of them do not hold it.
+
+    @param error: Makes an exception.
+    @param done: Fires with C{None} at the end.
+    """
+    left = deque(answer for answer in answers if not answer.called)
+
+    def failSome() -> None:
+        for _ in range(min(SLICE, len(left))):
+            answer = left.popleft()
+            if not answer.called:
+                answer.errback(error())
+        if left:
+            clock.callLater(0, failSome)
+        elif done is not None:
+            done.callback(None)
+
+    failSome()
 
 
 class ConnectionFactory(Factory):

@@ -1,0 +1,173 @@
+"""
+What each operation on one session asks, and what the answers mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from ...errors import CorruptRecord, SessionEnded, SessionNotFound, VersionConflict
+from ...record import Change, Record
+from ...redis.errors import ServerError
+from ...redis.interfaces import IRedis
+from ..postgresserver.servertime import ServerTime
+from .fields import Damaged, fromFields, toCreate, toSave
+from .keys import Keys
+from .scripts import Scripts
+
+
+class Operations:
+    """
+    The operations on one session, each one command or one script.
+    """
+
+    _log = Logger()
+
+    def __init__(self, keys: Keys, scripts: Scripts, time: ServerTime) -> None:
+        self._keys = keys
+        self._scripts = scripts
+        self._time = time
+
+    def load(self, client: IRedis, sid: str, default: Any) -> Deferred[Any]:
+        """
+        See L{ISessionStore.loadSession}.
+        """
+        key = self._keys.bucket(sid).record(sid)
+        return client.execute(key, b"HGETALL", key).addCallbacks(
+            self._loaded, self._unreadable, (client, sid, default), {}, (client, sid)
+        )
+
+    def create(self, client: IRedis, record: Record) -> Deferred[bool]:
+        """
+        See L{ISessionStore.createSession}.
+        """
+        keys = self._keys.bucket(record.sid).keys(record.sid)[:3]
+        created = client.script(self._scripts.create, keys, toCreate(record, self._time))
+        return created.addCallback(bool)
+
+    def save(self, client: IRedis, change: Change) -> Deferred[int]:
+        """
+        See L{ISessionStore.saveSession}.
+        """
+        keys = self._keys.bucket(change.sid).keys(change.sid)
+        saved = client.script(self._scripts.save, keys, toSave(change, self._time))
+        return saved.addCallback(self._saved, change.sid)
+
+    def delete(self, client: IRedis, sid: str, reason: str) -> Deferred[Record | None]:
+        """
+        See L{ISessionStore.deleteSession}.
+        """
+        keys = self._keys.bucket(sid).keys(sid)
+        deleted = client.script(self._scripts.delete, keys, [sid, reason])
+        return deleted.addCallback(self._deleted, client, sid)
+
+    def has(self, client: IRedis, sid: str) -> Deferred[bool]:
+        """
+        See L{ISessionStore.hasSession}.
+        """
+        key = self._keys.bucket(sid).record(sid)
+        return client.execute(key, b"HEXISTS", key, b"v").addCallbacks(
+            bool, self._unreadable, errbackArgs=(client, sid)
+        )
+
+    def foundDamaged(self, client: IRedis, sid: str, fields: Sequence[bytes] | None = None) -> None:
+        """
+        Put a damaged record aside that nobody has asked for, and tell of it.
+
+        @param fields: What was in it, if it has been taken out already: none
+            if it has been put aside.
+        """
+        if fields is None:
+            put = self._setAside(client, sid)
+        elif fields:
+            put = self._keep(client, sid, fields)
+        else:
+            put = fail(self._corrupt(sid))
+        put.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
+
+    def _loaded(self, fields: Sequence[bytes], client: IRedis, sid: str, default: Any) -> Any:
+        """
+        The record that has been read.
+        """
+        if not fields:
+            return default
+        if fields[0] == b"e":
+            raise SessionEnded(sid, fields[1].decode())
+        try:
+            return fromFields(sid, fields, self._time)
+        except Damaged:
+            return self._setAside(client, sid)
+
+    def _unreadable(self, failure: Failure, client: IRedis, sid: str) -> Any:
+        """
+        What is no hash is no record.
+        """
+        error = failure.value
+        if isinstance(error, ServerError) and error.code == "WRONGTYPE":
+            return self._setAside(client, sid)
+        return failure
+
+    def _saved(self, reply: Sequence[Any], sid: str) -> int:
+        """
+        What came of a change.
+        """
+        if reply[0] == b"saved":
+            return int(reply[1])
+        if reply[0] == b"ended":
+            raise SessionEnded(sid, reply[1].decode())
+        if reply[0] == b"conflict":
+            raise VersionConflict(sid)
+        if reply[0] == b"damaged":
+            raise self._corrupt(sid)
+        raise SessionNotFound(sid)
+
+    def _deleted(self, reply: Sequence[Any], client: IRedis, sid: str) -> Any:
+        """
+        The last record of a session that has been ended.
+        """
+        if reply[0] == b"damaged":
+            raise self._corrupt(sid)
+        if reply[0] != b"deleted":
+            return None
+        try:
+            return fromFields(sid, reply[1], self._time)
+        except Damaged:
+            return self._keep(client, sid, reply[1])
+
+    def _corrupt(self, sid: str) -> CorruptRecord:
+        """
+        The error for a damaged record.
+        """
+        name = self._keys.bucket(sid).damaged(sid).decode()
+        return CorruptRecord(sid, f"it has been put aside as {name}")
+
+    def _setAside(self, client: IRedis, sid: str) -> Deferred[Any]:
+        """
+        Put a damaged record aside.
+
+        @return: A L{Deferred} that fails with
+            L{CorruptRecord<txsessions.errors.CorruptRecord>}.
+        """
+        keys = self._keys.bucket(sid).keys(sid)
+        put = client.script(self._scripts.setAside, keys, [sid])
+        return put.addCallback(self._isAside, sid)
+
+    def _keep(self, client: IRedis, sid: str, fields: Sequence[bytes]) -> Deferred[Any]:
+        """
+        Put aside what was taken out before it turned out to be damaged.
+
+        @return: As L{_setAside}.
+        """
+        key = self._keys.bucket(sid).damaged(sid)
+        return client.execute(key, "HSET", key, *fields).addCallback(self._isAside, sid)
+
+    def _isAside(self, result: object, sid: str) -> None:
+        """
+        A damaged record has been put aside.
+        """
+        raise self._corrupt(sid)
