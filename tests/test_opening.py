@@ -126,6 +126,15 @@ def test_memory():
             "postgres:host=127.0.0.1:port=1:dbname=x:schema=y:timeout=2s:passwordFile=password",
             "txsessions.stores.postgres.PostgresStore",
         ),
+        (
+            "redis:host=127.0.0.1:port=1:db=2:timeout=2s:tls=yes:passwordFile=password",
+            "txsessions.stores.redis.RedisStore",
+        ),
+        ("redis:", "txsessions.stores.redis.RedisStore"),
+        (
+            r"redis:sentinels=a\:1,b\:2:master=x:sentinelPasswordFile=password",
+            "txsessions.stores.redis.RedisStore",
+        ),
     ],
 )
 def test_ours(text, name, tmp_path: Path, monkeypatch):
@@ -133,8 +142,9 @@ def test_ours(text, name, tmp_path: Path, monkeypatch):
     Each kind of store that comes with txsessions can be made from a text;
     nothing is opened by that.
     """
-    if name.startswith("txsessions.stores.postgres"):
-        pytest.importorskip("psycopg", reason="the driver is not installed")
+    driver = {"postgres": "psycopg", "redis": "hiredis"}.get(text.partition(":")[0])
+    if driver is not None:
+        pytest.importorskip(driver, reason="the driver is not installed")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "password").write_text(SECRET)
     store = openStore(text)
@@ -424,8 +434,8 @@ def test_otherParameters(monkeypatch):
         ("kind:a:b", "kind: it is written kind:PATH"),
         ("kind:a:path=b", "kind: it is written kind:PATH"),
         ("kind:/a=b", "kind: it is written kind:PATH"),
-        (f"kind:a:port={SECRET}", "kind: port is no integer"),
-        (f"kind:a:rest={SECRET}", "kind: rest is no duration"),
+        (f"kind:a:port={SECRET}", "kind: port is not of the right kind: integer"),
+        (f"kind:a:rest={SECRET}", "kind: rest is not of the right kind: duration"),
         ("kind:a:passwordFile=/nowhere", "kind: passwordFile cannot be read: No such file"),
     ],
 )

@@ -38,3 +38,33 @@ postgres = StoreFactory(
     others="text",
     extra="postgres",
 )
+
+redis = StoreFactory(
+    "redis",
+    "redis:host=HOST:port=PORT:db=NUMBER:user=USER:passwordFile=FILE: "
+    "a Redis or Valkey server; also path (of a socket), tls=yes, authority, certificate, key, "
+    "serverName, prefix, timeout; sentinels (host\\:port,...), master, sentinelUser, "
+    "sentinelPasswordFile; nodes (host\\:port,...) of a Cluster",
+    "txsessions.stores.redis.RedisStore",
+    parameters={
+        "host": "text",
+        "port": "integer",
+        "path": "path",
+        "db": "integer",
+        "user": "text",
+        "passwordFile": "secret",
+        "tls": "text",
+        "authority": "path",
+        "certificate": "path",
+        "key": "path",
+        "serverName": "text",
+        "prefix": "text",
+        "timeout": "duration",
+        "sentinels": "text",
+        "master": "text",
+        "sentinelUser": "text",
+        "sentinelPasswordFile": "secret",
+        "nodes": "text",
+    },
+    extra="redis",
+)

@@ -135,4 +135,4 @@ class StoreFactory:
         except OSError as e:
             raise ValueError(f"{name} cannot be read: {e.strerror}") from e
         except ValueError as e:
-            raise ValueError(f"{name} is no {kind}") from e
+            raise ValueError(f"{name} is not of the right kind: {kind}") from e
