@@ -192,6 +192,12 @@ class PersistentComponents:
         self._seen.add(name)
         return component
 
+    def areAll(self) -> bool:
+        """
+        Whether the session has no other components.
+        """
+        return len(self._known()) == len(self._cache)
+
     def changes(self) -> tuple[dict[str, bytes], set[str]]:
         """
         What has changed since it was stored.

@@ -5,9 +5,11 @@ Things that are to be done at their time, with one timer for all of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from .deadlines import Deadlines
@@ -28,9 +30,11 @@ class Duties:
     in each turn of the reactor.
 
     @ivar _clock: The L{IReactorTime} of the times.
-    @ivar _do: Called with a name that is due.
+    @ivar _do: Called with a name that is due; may return a L{Deferred} that
+        does not fail.
     @ivar _call: The delayed call, or C{None}.
     @ivar _at: For when the delayed call was meant, in seconds on the clock.
+    @ivar _isStopped: Whether nothing is to be done until further notice.
     """
 
     _log = Logger()
@@ -50,6 +54,7 @@ class Duties:
         self._do = do
         self._call: IDelayedCall | None = None
         self._at = 0.0
+        self._isStopped = False
 
     def add(self, name: str, time: float) -> None:
         """
@@ -66,7 +71,7 @@ class Duties:
         """
         self._deadlines.discard(name)
         if not self._deadlines:
-            self.stop()
+            self._disarm()
 
     def poke(self) -> None:
         """
@@ -78,40 +83,77 @@ class Duties:
 
     def stop(self) -> None:
         """
-        Leave no delayed call behind.  What is added later starts it again.
+        Leave no delayed call behind, and do nothing until L{start} is called.
         """
-        if self._call is not None:
+        self._isStopped = True
+        self._disarm()
+
+    def start(self) -> None:
+        """
+        Do what is due, and what will be, after L{stop}.
+        """
+        self._isStopped = False
+        self._arm()
+
+    def _disarm(self) -> None:
+        """
+        Cancel the delayed call.
+        """
+        if self._call is not None and self._call.active():
             self._call.cancel()
-            self._call = None
+        self._call = None
 
     def _arm(self) -> None:
         """
         Set the delayed call to the earliest time.
         """
-        self.stop()
+        self._disarm()
         earliest = self._deadlines.next()
-        if earliest is not None:
+        if earliest is not None and not self._isStopped:
             self._at = earliest
             self._call = self._clock.callLater(
                 max(0.0, earliest - self._clock.seconds()), self._run
             )
 
-    def _run(self) -> None:
+    @inlineCallbacks
+    def catchUp(self) -> Any:
+        """
+        Do what is due already, before its delayed call has come, and wait for
+        it.
+
+        @return: A L{Deferred} that fires with L{None} when it is done.
+        """
+        while self._isDue():
+            results = self._run()
+            yield DeferredList([each for each in results if isinstance(each, Deferred)])
+            if self._isDue():
+                yield deferLater(self._clock, 0.0)
+
+    def _isDue(self) -> bool:
+        """
+        Whether something may be due.
+        """
+        earliest = self._deadlines.next()
+        return earliest is not None and earliest <= self._clock.seconds()
+
+    def _run(self) -> list[Any]:
         """
         Do one batch of what is due.
-        """
-        self._call = None
-        try:
-            for name in self._deadlines.popDue(self._clock.seconds(), BATCH):
-                self._doOne(name)
-        finally:
-            self._arm()
 
-    def _doOne(self, name: str) -> None:
+        @return: What that has returned.
+        """
+        self._disarm()
+        due = self._deadlines.popDue(self._clock.seconds(), BATCH)
+        results = [self._doOne(name) for name in due]
+        self._arm()
+        return results
+
+    def _doOne(self, name: str) -> Any:
         """
         Do it for one name; what goes wrong hurts no other.
         """
         try:
-            self._do(name)
+            return self._do(name)
         except Exception:
             self._log.failure("A duty of session {sid} failed.", sid=name)
+            return None

@@ -34,6 +34,13 @@ Its owner had too many sessions, and it was the oldest.
 """
 
 
+MARGIN: Final = 5.0
+"""
+How long before its deadline, in seconds, a store hears of a touch at the
+latest: as long as a write may take.
+"""
+
+
 class Lived(Protocol):
     """
     What has the times of a session: a record, or a live session.
@@ -73,6 +80,15 @@ def endReason(lived: Lived, now: float) -> str | None:
     if now < end:
         return None
     return IDLE if end == lived.lastModified + lived.sessionTimeout else ABSOLUTE
+
+
+def lastCall(lived: Lived) -> float:
+    """
+    The moment by which a store that knows these times has to hear of a touch,
+    lest it ends the session although it was touched: a little before the
+    deadline, because it takes a while to tell it.
+    """
+    return deadline(lived) - min(MARGIN, touchInterval(lived.sessionTimeout))
 
 
 def touchInterval(sessionTimeout: float) -> float:

@@ -6,6 +6,7 @@ the web.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -41,11 +42,14 @@ class SessionManager:
         store: ISessionStore,
         clock: IReactorTime,
         ended: Callable[[Ending], object] = lambda ending: None,
+        beforeSweep: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         """
         @param store: Anything that adapts to L{ISessionStore}.
         @param clock: A reactor, or any other L{IReactorTime}.
         @param ended: Called with each L{Ending} that a sweep brings in.
+        @param beforeSweep: Called before anything is ended; the L{Deferred}
+            that it returns is waited for.
         """
         self._store = ISessionStore(store)
         self.clock = steady(clock)
@@ -56,7 +60,9 @@ class SessionManager:
         self.isStarted = False
         self._ended = ended
         sweep = ISessionSweep(self._store, None)
-        self._sweeper = None if sweep is None else Sweeper(sweep, self.clock, self._tell)
+        self._sweeper = (
+            None if sweep is None else Sweeper(sweep, self.clock, self._tell, beforeSweep)
+        )
 
     def start(self) -> None:
         """
@@ -99,23 +105,24 @@ class SessionManager:
         if self._sweeper is not None:
             self._sweeper.wakeBy(time)
 
-    def load(self, token: Token, audience: bytes) -> Deferred[Record | None]:
+    def load(self, token: Token, audience: bytes, superseded: Any = None) -> Deferred[Any]:
         """
         The record that this token opens; it may be past its deadline.
 
         @param audience: L{txsessions.token.SECURE} or
             L{txsessions.token.INSECURE}.
+        @param superseded: What to give when the verifier is wrong.
         @return: A L{Deferred} that fires with the record, or with L{None} when
             the token opens none: there is no such session, it has ended, its
-            record is damaged (which is reported), or the verifier is wrong; and
+            record is damaged (which is reported); or with C{superseded}; and
             fails with L{StoreUnavailable<txsessions.errors.StoreUnavailable>}
             or L{UnknownKey<txsessions.errors.UnknownKey>}.
         """
 
-        def check(record: Record | None) -> Record | None:
-            if record is None or not matches(token, audience, record.verifier):
-                return None
-            return record
+        def check(record: Record | None) -> Any:
+            if record is None or matches(token, audience, record.verifier):
+                return record
+            return superseded
 
         return self.store.loadSession(token.sid).addCallbacks(check, self._noRecord)
 

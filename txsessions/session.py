@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.internet.error import AlreadyCalled
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
@@ -24,7 +24,7 @@ from .clock import steady
 from .components import PersistentComponents
 from .data import SessionData
 from .duties import Duties
-from .errors import SessionEnded, SessionError
+from .errors import CookieTooLate, SessionEnded, SessionError, SessionNotFound
 from .interfaces import ISession
 from .record import NOTHING, UNCHANGED, Record, Unchanged
 from .token import reworked, sidOf
@@ -34,6 +34,12 @@ if TYPE_CHECKING:
     from zope.interface.interface import InterfaceClass
 
 T = TypeVar("T")
+
+RETRY: Final = 5.0
+"""
+After how many seconds a store that could not answer is asked again on behalf of
+a session whose time has come.
+"""
 
 currentRequest: ContextVar[Any] = ContextVar("currentRequest", default=None)
 """
@@ -52,15 +58,24 @@ class Session(server.Session):
     @ivar audience: L{txsessions.token.SECURE} if its token travels over HTTPS
         only, L{txsessions.token.INSECURE} if not; C{None} until a request has
         used it.
-    @ivar holders: The requests that use it at this moment, by their L{id}.
+    @ivar isNew: Whether it began in a request that is not done yet, so that no
+        browser can have its token.
+    @ivar isLate: Whether it began in a request that was late: the browser has,
+        or is about to get, another token than the one it sent.  Then it is
+        stored, and the browser told of it, only if there is something in it.
+    @ivar holders: The requests that have asked for it and are not done, by
+        their L{id}.
     @ivar reworker: The request whose response carries the new token; C{None} if
         there is none, or if it is not known.
     @ivar ender: The request that ended it, as far as that is known.
     @ivar isTokenUnseen: Whether it got a new token that no request has brought
         back yet.
     @ivar _isOver: Whether its time-out has ended it, and all were told.
-    @ivar _ending: The end that the store has not confirmed yet.
+    @ivar _ending: What waits for the end that the store has not confirmed yet;
+        C{None} when none is under way.
+    @ivar _unended: Why C{expire} was to end it, and could not.
     @ivar _expiry: What ends it at its deadline in this process.
+    @ivar _watched: The time-outs by which that was last looked at.
     @ivar _plainSize: How many attributes an instance has to which nobody added
         any.
     """
@@ -88,6 +103,8 @@ class Session(server.Session):
         self.endReason: str | None = None
         self.expireCallbacks: list[Callable[[], object]] = []
         self.sessionNamespaces: dict[Any, Any] = {}
+        self.isNew = False
+        self.isLate = False
         self.holders: dict[int, Any] = {}
         self.reworker: Any = None
         self.ender: Any = None
@@ -96,8 +113,10 @@ class Session(server.Session):
         self._sid: str | None = None
         self._data: SessionData | None = None
         self._components: PersistentComponents | None = None
-        self._ending: Deferred[None] | None = None
+        self._ending: list[Deferred[None]] | None = None
+        self._unended: str | None = None
         self._expiry: Duties | None = None
+        self._watched: tuple[float, float | None] | None = None
         self._tracker: Tracker | None = None
         self.created = self.lastModified = self._seconds()
         self._plainSize = len(self.__dict__) + 1
@@ -150,10 +169,12 @@ class Session(server.Session):
         """
         See L{ISession.notifyOnExpire}.
         """
-        if self.endReason is None or self._ending is not None:
-            self.expireCallbacks.append(callback)
-        else:
+        if self.endReason is not None and self._ending is None:
             self._tell(callback)
+            return
+        self.expireCallbacks.append(callback)
+        if self._manager is not None:
+            self.site.keepSession(self)
 
     def expire(self) -> None:
         """
@@ -175,16 +196,18 @@ class Session(server.Session):
         @return: As L{ISession.logOut}.
         """
         if self._ending is not None:
-            return self._afterEnding()
+            return self._afterEnding(self._ending)
         if self.endReason is not None:
             return succeed(None)
         self.ender = self._actor()
+        self._unended = None
         ending = self._track().end(reason)
         if ending.called:
             return ending
         self.endReason = reason
-        self._ending = ending
-        return self._afterEnding()
+        waiting = self._ending = []
+        ending.addBoth(self._endKnown, waiting)
+        return self._afterEnding(waiting)
 
     def commit(self) -> Deferred[None]:
         """
@@ -230,13 +253,28 @@ class Session(server.Session):
         """
         if self._expiry is None:
             self._expiry = self._ownExpiry() or self.site.sessionExpiry
-        self._expiry.add(self.sid, lifetime.deadline(self))
+        self._watched = (self.sessionTimeout, self.absoluteTimeout)
+        self._expiry.add(self.sid, lifetime.lastCall(self))
+
+    def nextDuty(self) -> float | None:
+        """
+        When something has to be done for it, in seconds on its clock: it ends;
+        or before the store ends it, the store has to hear of a touch.  C{None}
+        when nothing is left to be done.
+        """
+        if self.endReason is not None and self._ending is None:
+            return None
+        record = self._stored()
+        if record is not None and lifetime.deadline(record) < lifetime.deadline(self):
+            return lifetime.lastCall(record)
+        return lifetime.deadline(self)
 
     def restore(self, record: Record) -> None:
         """
         Become the live session of a stored record.
         """
         self._sid = record.sid
+        self.lastModified = record.lastModified
         self._tracker = Tracker(self, self.site.sessionManager.store)
         self._tracker.refresh(record)
 
@@ -260,7 +298,9 @@ class Session(server.Session):
             for.
         """
         if self._ending is not None:
-            return self._afterEnding()
+            return self._afterEnding(self._ending)
+        if self._unended is not None:
+            return self.end(self._unended)
         return None if self._manager is None else self._track().pendingCommit()
 
     def saveTouch(self) -> Deferred[None]:
@@ -272,11 +312,39 @@ class Session(server.Session):
         self.touch()
         return self._track().touch()
 
+    def settleTouch(self) -> Deferred[None]:
+        """
+        Tell the store of a touch that it does not know, because nobody will
+        later.
+
+        @return: A L{Deferred} that fires with L{None} when that is done, or
+            cannot be.
+        """
+        record = self._stored()
+        if record is None or self.lastModified <= record.lastModified:
+            return succeed(None)
+        return self._track().touch().addErrback(lambda failure: None)
+
+    def hasNewTimeouts(self) -> bool:
+        """
+        Whether its time-outs were changed since its deadline was last looked
+        at.
+        """
+        return self._watched != (self.sessionTimeout, self.absoluteTimeout)
+
     def forgetChanges(self) -> None:
         """
         Go back to what is stored, because nobody was told that it is stored.
         """
+        self._unended = None
         self._track().forgetChanges()
+
+    def isExact(self) -> bool:
+        """
+        Whether what is known here of its record is all that is stored, as far
+        as this process can know.
+        """
+        return self._tracker is None or self._tracker.isExact
 
     def isStored(self) -> bool:
         """
@@ -294,11 +362,12 @@ class Session(server.Session):
         return self.isStored() and not (
             added > timeouts
             or self.expireCallbacks
-            or self._adapterCache
+            or not self._persistent().areAll()
             or self.sessionNamespaces
             or self.holders
             or self.isTokenUnseen
             or self._ending is not None
+            or not self._track().isSaved()
         )
 
     def isWorthStoring(self) -> bool:
@@ -306,7 +375,7 @@ class Session(server.Session):
         See L{txsessions.tracker.Tracked}.
         """
         return bool(
-            self.site.storeEmptySessions
+            (self.site.storeEmptySessions and not self.isLate)
             or self._data
             or self.sessionKey is not None
             or self.expireCallbacks
@@ -325,10 +394,13 @@ class Session(server.Session):
         """
         See L{txsessions.tracker.Tracked}.
         """
-        del self.site.sessions[self.uid]
-        self.uid = self.site._mkuid()
+        before, self.uid = self.uid, self.site.newToken()
         self._sid = None
-        self.site.sessions[self.uid] = self
+        sessions = self.site.sessions
+        if sessions.get(before) is self:
+            del sessions[before]
+        sessions[self.uid] = self
+        self.watch()
 
     def ended(self, reason: str) -> None:
         """
@@ -346,14 +418,22 @@ class Session(server.Session):
             self._tell(callback)
         self._isOver = reason in (lifetime.IDLE, lifetime.ABSOLUTE)
 
-    def due(self) -> None:
+    def due(self) -> Deferred[None] | None:
         """
-        Its deadline has come up in this process.
+        There is something to be done for it.
+
+        @return: A L{Deferred} that fires with L{None} when the store has heard
+            of its touch; C{None} if there is nothing to wait for.
         """
+        reason = lifetime.endReason(self, self._seconds())
         if not self.isStored():
-            self._track().finish(lifetime.endReason(self, self._seconds()) or lifetime.IDLE)
-        else:
+            self._track().finish(reason or lifetime.IDLE)
+        elif reason is not None:
             self.site.sessionDue(self)
+        else:
+            touched = self._track().touch()
+            return touched.addCallbacks(lambda _: self.watch(), self._notTouched)
+        return None
 
     def _rework(self, sessionKey: str | Unchanged) -> Deferred[bytes]:
         """
@@ -361,32 +441,40 @@ class Session(server.Session):
 
         A token that was made a moment ago, and that no request has brought
         back, is new enough for a second request that wants one: two tabs that
-        log in at the same time must not throw away each other's cookies.
+        log in at the same time must not throw away each other's cookies.  Not
+        so for another owner: whoever got that token was not let in as him.
         """
-        tracker, before = self._track(), self.uid
-        actor = self._actor()
-        if self.isTokenUnseen and self.holders:
-            if sessionKey is not UNCHANGED:
-                self.sessionKey = sessionKey
+        tracker, actor = self._track(), self._actor()
+        if actor is not None and actor.startedWriting:
+            raise CookieTooLate(
+                "a new token after the response's headers have left could not reach the browser: "
+                "call rework() or logIn() before the first write()"
+            )
+        isForOwner = sessionKey is UNCHANGED or sessionKey == self.sessionKey
+        if self.isTokenUnseen and self.holders and isForOwner:
             return tracker.commit().addCallback(lambda _: self.uid)
-        token = reworked(self.sid, getattr(self.site, "_entropy", os.urandom))
 
         def done(isToken: bool) -> bytes:
             if isToken:
                 self.isTokenUnseen = True
                 self.reworker = actor
-                self._rekey(before)
             return self.uid or b""
 
-        return tracker.rework(token, sessionKey).addCallback(done)
+        return tracker.rework(self._newToken(), sessionKey, done)
 
-    def _rekey(self, before: bytes | None) -> None:
+    def _newToken(self) -> bytes:
         """
-        Tell the site's mapping that the token is another one.
+        Another token of the same handle.
+
+        @raise SessionError: The source of randomness repeats itself.
         """
-        sessions = self.site.sessions
-        if before is not None and sessions.get(before) is self:
-            sessions.rename(before, self)
+        token = reworked(self.sid, getattr(self.site, "_entropy", os.urandom))
+        if token == self.uid:
+            raise SessionError(
+                "the new token is the old one: the source of randomness (site._entropy) "
+                "repeats itself"
+            )
+        return token
 
     def _actor(self) -> Any:
         """
@@ -405,28 +493,40 @@ class Session(server.Session):
             return fail(SessionEnded(self.sid, self.endReason))
         if self._manager is None:
             return fail(SessionError("a session without a site has no store to be saved in"))
-        return step()
+        return maybeDeferred(step)
 
-    def _afterEnding(self) -> Deferred[None]:
+    def _afterEnding(self, waiting: list[Deferred[None]]) -> Deferred[None]:
         """
         Wait for the end that is under way.
         """
-        waiting: Deferred[None] = Deferred()
+        waiting.append(Deferred())
+        return waiting[-1]
 
-        def done(result: Any) -> Any:
-            if isinstance(result, Failure) and self._ending is not None:
-                self.endReason = self._ending = None
-            waiting.callback(result)
-
-        assert self._ending is not None
-        self._ending.addBoth(done)
-        return waiting
+    def _endKnown(self, result: Any, waiting: list[Deferred[None]]) -> None:
+        """
+        The store has confirmed the end, or could not.
+        """
+        if isinstance(result, Failure):
+            self.endReason = self._ending = None
+            self.watch()
+        for each in waiting:
+            each.callback(result)
 
     def _notEnded(self, failure: Failure) -> None:
         """
-        The store could not end it; the response that waits for it says so.
+        The store could not end it; the response that waits for it tries again,
+        or says so.
         """
+        self._unended = lifetime.LOGOUT
         self._log.error("Could not end session {sid}: {error}", sid=self.sid, error=failure.value)
+
+    def _notTouched(self, failure: Failure) -> None:
+        """
+        The store could not hear of a touch; unless it has ended the session it
+        is told again.
+        """
+        if not failure.check(SessionNotFound) and self._expiry is not None:
+            self._expiry.add(self.sid, self._seconds() + RETRY)
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """
@@ -474,7 +574,7 @@ class Session(server.Session):
             raise SessionError("a session without a site and without a reactor cannot expire")
         return Duties(
             steady(self._reactor),
-            lambda sid: lifetime.deadline(self) if self.endReason is None else None,
+            lambda sid: self.nextDuty(),
             lambda sid: self.due(),
         )
 

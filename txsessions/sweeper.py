@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
@@ -38,6 +38,8 @@ class Sweeper:
     not.
 
     @ivar _tell: Called with each L{Ending}; must not raise.
+    @ivar _prepare: Called before each batch, with a L{Deferred} to wait for:
+        tells the store what it has to know before it ends anything.
     @ivar _running: The run that is under way, as the Deferreds that wait for
         its end; C{None} when none is.
     @ivar _isStarted: Whether it looks by itself.
@@ -47,11 +49,16 @@ class Sweeper:
     _log = Logger()
 
     def __init__(
-        self, store: ISessionSweep, clock: IReactorTime, tell: Callable[[Ending], object]
+        self,
+        store: ISessionSweep,
+        clock: IReactorTime,
+        tell: Callable[[Ending], object],
+        prepare: Callable[[], Deferred[None]] = lambda: succeed(None),
     ) -> None:
         self._store = store
         self._clock = clock
         self._tell = tell
+        self._prepare = prepare
         self._running: list[Deferred[None]] | None = None
         self._isStarted = False
         self._call: IDelayedCall | None = None
@@ -112,6 +119,7 @@ class Sweeper:
         @return: A L{Deferred} that fires with the next deadline, or C{None}.
         """
         while True:
+            yield self._prepare()
             claim: Claim = yield self._store.claimExpired(BATCH)
             for ending in claim.endings:
                 self._tell(ending)

@@ -16,7 +16,15 @@ from twisted.python.failure import Failure
 
 from . import lifetime
 from .data import SessionData
-from .errors import SessionEnded, SessionError, SessionNotFound, StoreUnavailable, VersionConflict
+from .errors import (
+    CorruptRecord,
+    InvalidSessionData,
+    SessionEnded,
+    SessionError,
+    SessionNotFound,
+    StoreUnavailable,
+    VersionConflict,
+)
 from .record import UNCHANGED, Change, Record, Unchanged, after
 from .size import checkSize
 from .token import INSECURE, digest, parseAny
@@ -36,6 +44,10 @@ How often a new session gets another token because the one it has is taken.
 With 128 random bits the first collision is a broken source already.
 """
 
+REPEATED: Final = (
+    "every new token is that of another session: the source of randomness (site._entropy, or "
+    "the idFactory) repeats itself"
+)
 
 FACTS: Final = ("created", "sessionTimeout", "absoluteTimeout", "sessionKey")
 """
@@ -100,19 +112,20 @@ class Tracker:
         that lives in memory only.
     @ivar record: What is known to be stored; C{None} before the first commit.
     @ivar endReason: Why it has ended; C{None} while it lives.
-    @ivar _isExact: Whether C{record} is all that is stored, as far as this
-        process can know; not so when a save went on top of somebody else's.
+    @ivar isExact: Whether C{record} is all that is stored, as far as this
+        process can know; not so when a save went on top of somebody else's, or
+        when the store did not say what became of it.
     @ivar _turns: The steps, one after the other.
     """
 
-    __slots__ = ("_isExact", "_live", "_store", "_turns", "endReason", "record")
+    __slots__ = ("_live", "_store", "_turns", "endReason", "isExact", "record")
 
     def __init__(self, live: Tracked, store: Any, record: Record | None = None) -> None:
         self._live = live
         self._store = store
         self.record = record
         self.endReason: str | None = None
-        self._isExact = True
+        self.isExact = True
         self._turns = Turns()
 
     def pendingCommit(self) -> Deferred[None] | None:
@@ -156,17 +169,22 @@ class Tracker:
         return self._turns.run(lambda: self._modify(function))
 
     def rework(
-        self, token: bytes, sessionKey: str | Unchanged | None = UNCHANGED
-    ) -> Deferred[bool]:
+        self,
+        token: bytes,
+        sessionKey: str | Unchanged | None = UNCHANGED,
+        done: Callable[[bool], Any] = bool,
+    ) -> Deferred[Any]:
         """
         Make C{token} the token, and the owner C{sessionKey}, in one step with
         whatever else has changed.
 
-        @return: A L{Deferred} that fires with L{True} when it is the token now,
-            with L{False} when another worker reworked the session in the
-            meantime: then its token counts, and all but the token is saved.
+        @param done: Called before any other step with L{True} when it is the
+            token now, with L{False} when another worker reworked the session in
+            the meantime for the same owner: then its token counts, and all but
+            the token is saved.
+        @return: A L{Deferred} that fires with the result of C{done}.
         """
-        return self._turns.run(lambda: self._rework(token, sessionKey))
+        return self._turns.run(lambda: self._rework(token, sessionKey).addCallback(done))
 
     def end(self, reason: str) -> Deferred[None]:
         """
@@ -191,7 +209,7 @@ class Tracker:
         if before is not None and record.version < before.version:
             return
         self.record = record
-        self._isExact = True
+        self.isExact = True
         self._takeOver(record, before)
         for part in self._live.parts():
             part.refresh(record.attributes)
@@ -209,6 +227,17 @@ class Tracker:
         if self.endReason is None:
             self.endReason = reason
             self._live.ended(reason)
+
+    def isSaved(self) -> bool:
+        """
+        Whether the store knows everything, as far as that can be told.
+        """
+        if self.record is None or self._turns.isBusy:
+            return False
+        try:
+            return self._change() is None and self._live.lastModified <= self.record.lastModified
+        except InvalidSessionData:
+            return False
 
     def forgetChanges(self) -> None:
         """
@@ -244,10 +273,7 @@ class Tracker:
                 self._nowStored(record)
                 return None
             if collisions == MAXIMUM_COLLISIONS:
-                raise SessionError(
-                    "every new token is that of another session: the source of randomness "
-                    "(site._entropy, or the idFactory) repeats itself"
-                )
+                raise SessionError(REPEATED)
             self._live.renewToken()
             return self._create(collisions + 1)
 
@@ -345,15 +371,18 @@ class Tracker:
         """
         record = self._stored()
         if version > record.version + 1:
-            self._isExact = False
+            self.isExact = False
         self._nowStored(after(record, change, version))
 
     def _notSaved(self, failure: Any) -> Any:
         """
-        A change was refused; it may be that the session is no more.
+        A change was refused: it may be that the session is no more.  Or nobody
+        knows what became of it.
         """
         if isinstance(failure.value, SessionNotFound):
             self.lost(failure.value)
+        elif isinstance(failure.value, StoreUnavailable):
+            self.isExact = False
         return failure
 
     @inlineCallbacks
@@ -363,7 +392,7 @@ class Tracker:
         """
         yield self._commit()
         for attempt in range(MAXIMUM_TRIES):
-            if attempt or not self._isExact:
+            if attempt or not self.isExact:
                 yield self._reload()
             record = self._stored()
             data = SessionData(record.attributes)
@@ -379,12 +408,9 @@ class Tracker:
                 expectedVersion=record.version,
             )
             try:
-                version = yield self._store.saveSession(change)
+                version = yield self._store.saveSession(change).addErrback(self._notSaved)
             except VersionConflict:
                 continue
-            except SessionNotFound as e:
-                self.lost(e)
-                raise
             self.refresh(after(record, change, version))
             return result
         raise VersionConflict(self._sid())
@@ -412,17 +438,33 @@ class Tracker:
             expectedVerifier=self._stored().verifier,
             **owner,
         )
-        isToken = True
-        try:
-            yield self._save(change)
-        except VersionConflict:
-            isToken = False
-            yield self._save(attrs.evolve(change, verifier=UNCHANGED, expectedVerifier=None))
+        isToken = yield self._saveRework(change)
         if isToken:
             live.uid = token
         if owner:
             live.sessionKey = sessionKey
         return isToken
+
+    @inlineCallbacks
+    def _saveRework(self, change: Change) -> Any:
+        """
+        Save a new verifier, unless another worker was faster; but not if that
+        was for another owner, whose token must not open this one's session.
+
+        @return: A L{Deferred} that fires with whether it is the verifier now.
+        """
+        for _ in range(MAXIMUM_TRIES):
+            try:
+                yield self._save(change)
+                return True
+            except VersionConflict:
+                yield self._reload()
+            record = self._stored()
+            if change.sessionKey in (UNCHANGED, record.sessionKey):
+                yield self._save(attrs.evolve(change, verifier=UNCHANGED, expectedVerifier=None))
+                return False
+            change = attrs.evolve(change, expectedVerifier=record.verifier)
+        raise VersionConflict(self._sid())
 
     def _reload(self) -> Deferred[None]:
         """
@@ -450,8 +492,11 @@ class Tracker:
             self._live.ended(reason)
 
         def notEnded(failure: Any) -> Any:
-            if isinstance(failure.value, StoreUnavailable):
-                self.endReason = None
+            if isinstance(failure.value, CorruptRecord):
+                self._live.ended(reason)
+                return None
+            self.endReason = None
+            self.isExact = False
             return failure
 
         return self._store.deleteSession(self.record.sid, reason).addCallbacks(ended, notEnded)

@@ -10,6 +10,7 @@ from hmac import compare_digest
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
+from ..session import Session
 from ..token import sidOf
 
 MAXIMUM: Final = 10_000
@@ -37,11 +38,14 @@ class LiveSessions(MutableMapping[bytes, Any]):
 
     @ivar _kept: Sessions by C{sid}.
     @ivar _letGo: Those that were let go of, as long as anybody holds them.
+    @ivar _others: What else was put in, by the key under which it was: sessions
+        of other classes, or under another key than their C{uid}.
     """
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, Any] = OrderedDict()
         self._letGo: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._others: dict[bytes, Any] = {}
 
     def bySid(self, sid: str) -> Any:
         """
@@ -60,45 +64,51 @@ class LiveSessions(MutableMapping[bytes, Any]):
             self._kept[sid] = session
             self._makeRoom()
 
-    def rename(self, before: bytes, session: Any) -> None:
+    def letGo(self, session: Any) -> None:
         """
-        A session has got another C{uid}.
+        Nobody will ask for this session, unless somebody holds it.
         """
-        self._take(sidOf(before))
-        self._kept[session.sid] = session
+        if self._kept.pop(session.sid, None) is not None:
+            self._letGo[session.sid] = session
 
     def __getitem__(self, uid: bytes) -> Any:
         session = self.bySid(sidOf(uid))
         if session is None or not compare_digest(session.uid, uid):
+            session = self._others.get(uid)
+        if session is None:
             raise KeyError("no live session has this uid")
         return session
 
     def __setitem__(self, uid: bytes, session: Any) -> None:
-        sid = sidOf(uid)
-        self._take(sid)
-        self._kept[sid] = session
-        self._makeRoom()
+        self._take(uid)
+        if isinstance(session, Session) and session.uid == uid:
+            self._kept[session.sid] = session
+            self._makeRoom()
+        else:
+            self._others[uid] = session
 
     def __delitem__(self, uid: bytes) -> None:
         self[uid]
-        self._take(sidOf(uid))
+        self._take(uid)
 
     def __iter__(self) -> Iterator[bytes]:
-        for session in list(self._kept.values()):
-            yield session.uid
+        yield from [session.uid for session in self._kept.values()]
+        yield from list(self._others)
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return len(self._kept) + len(self._others)
 
     def __repr__(self) -> str:
         return f"<{len(self)} live sessions>"
 
-    def _take(self, sid: str) -> None:
+    def _take(self, uid: bytes) -> None:
         """
-        Take out whatever has this public handle.
+        Take out what has this C{uid}, or the public handle of it.
         """
+        sid = sidOf(uid)
         self._kept.pop(sid, None)
         self._letGo.pop(sid, None)
+        self._others.pop(uid, None)
 
     def _makeRoom(self) -> None:
         """
@@ -108,7 +118,7 @@ class LiveSessions(MutableMapping[bytes, Any]):
             if len(self._kept) <= MAXIMUM:
                 return
             sid, session = self._kept.popitem(last=False)
-            if getattr(session, "isPlain", bool)():
+            if session.isPlain():
                 self._letGo[sid] = session
             else:
                 self._kept[sid] = session

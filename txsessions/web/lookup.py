@@ -5,6 +5,7 @@ From the token of a request to its live session.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import Enum
 from hmac import compare_digest
 from typing import Any, Final
 
@@ -13,15 +14,22 @@ from twisted.python.failure import Failure
 
 from .. import lifetime
 from ..errors import SessionNotFound
-from ..record import Record
 from ..session import Session
 from ..token import Token, parse, parseAny, sidOf
 
-MARGIN: Final = 5.0
+
+class Superseded(Enum):
+    """
+    The type of L{SUPERSEDED}.
+    """
+
+    SUPERSEDED = "superseded"
+
+
+SUPERSEDED: Final = Superseded.SUPERSEDED
 """
-How close to its deadline, in seconds, a session is touched in the store before
-its handler runs: what is touched only when the handler is done might be ended
-by another process in the meantime.
+What a token opens whose session has got another one since: nothing, and whoever
+sent it will know the new one soon.
 """
 
 
@@ -49,8 +57,9 @@ class SessionLookup:
         @param values: The tokens that the browser sent.
         @param audience: L{txsessions.token.SECURE} or
             L{txsessions.token.INSECURE}.
-        @return: The session, or C{None}; or a L{Deferred} that fires with
-            either, and fails with
+        @return: The session; or C{None}; or L{SUPERSEDED}, when the token is
+            that of a session which has got another one; or a L{Deferred} that
+            fires with any of these, and fails with
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>} or
             L{UnknownKey<txsessions.errors.UnknownKey>}.
         """
@@ -59,64 +68,83 @@ class SessionLookup:
             if isinstance(found, Deferred):
                 return found.addCallback(self._orFind, values[place + 1 :], audience)
             if found is not None:
-                return found
+                return self._orFind(found, values[place + 1 :], audience)
         return None
 
-    def _orFind(self, session: Any, values: Sequence[bytes], audience: bytes) -> Any:
+    def _orFind(self, found: Any, values: Sequence[bytes], audience: bytes) -> Any:
         """
         The session; or the one that the next tokens open.
         """
-        return self.find(values, audience) if session is None else session
+        if found is None:
+            return self.find(values, audience)
+        if found is not SUPERSEDED or not values:
+            return found
+        found = self.find(values, audience)
+        if isinstance(found, Deferred):
+            return found.addCallback(_orSuperseded)
+        return _orSuperseded(found)
 
     def _findOne(self, value: bytes, audience: bytes) -> Any:
         """
         The live session that one token opens; as L{find}.
         """
         token = self._parse(value)
-        live = self._site.sessions.bySid(sidOf(value) if token is None else token.sid)
-        isOwner = self._site.sessionManager.isOwner
-        if live is not None and compare_digest(live.uid, value):
-            if not isinstance(live, Session):
-                return live
-            if live.audience is None:
-                live.audience = audience
-            if isOwner or not live.isStored():
-                return self._ifAlive(live) if live.audience == audience else None
-        elif isOwner and live is not None:
-            return None
-        if token is None:
-            return None
-        return self._load(token, value, audience)
+        sessions = self._site.sessions
+        live = sessions.bySid(sidOf(value) if token is None else token.sid)
+        if live is None:
+            other = sessions.get(value)
+            if other is not None:
+                return other if getattr(other, "audience", audience) == audience else None
+        elif self._isAllKnown(live):
+            return self._ifOpened(live, value, audience)
+        return None if token is None else self._load(token, value, audience)
 
-    def _ifAlive(self, live: Session) -> Session | None:
+    def _isAllKnown(self, live: Session) -> bool:
         """
-        A session of which this process knows everything, unless it has ended.
+        Whether there is no need to ask the store for a session.
         """
-        if live.endReason is None and self._hasExpired(live):
+        if not live.isStored():
+            return not live.isNew
+        return self._site.sessionManager.isOwner and live.isExact()
+
+    def _ifOpened(self, live: Session, value: bytes, audience: bytes) -> Any:
+        """
+        A session of which this process knows everything, if the token opens it.
+        """
+        if not compare_digest(live.uid, value):
+            return SUPERSEDED
+        if live.audience is None:
+            live.audience = audience
+        if live.audience != audience or live.endReason is not None:
+            return None
+        if self._hasExpired(live):
             live.due()
-        return live if live.endReason is None else None
+            return None
+        return live
 
     def _load(self, token: Token, value: bytes, audience: bytes) -> Any:
         """
         The live session, as the store has it; as L{find}.
         """
-        loading = self._site.sessionManager.load(token, audience)
+        loading = self._site.sessionManager.load(token, audience, SUPERSEDED)
         loading.addCallback(self._adopt, value, audience)
         if loading.called and not loading.paused and not isinstance(loading.result, Failure):
             return loading.result
         return loading
 
-    def _adopt(self, record: Record | None, value: bytes, audience: bytes) -> Any:
+    def _adopt(self, record: Any, value: bytes, audience: bytes) -> Any:
         """
         Make, or bring up to date, the live session of a loaded record.
         """
         site = self._site
-        if record is None:
+        if record is None or record is SUPERSEDED:
             live = site.sessions.bySid(sidOf(value))
-            if isinstance(live, Session) and live.isStored() and live.uid == value:
+            if live is not None and live.isStored() and live.uid == value:
                 site.recheck(live)
-            return None
+            return record
         session = site.adoptRecord(value, record)
+        if session is None:
+            return None
         session.audience = audience
         if session.endReason is not None:
             return None
@@ -135,10 +163,10 @@ class SessionLookup:
 
     def _isClose(self, session: Session) -> bool:
         """
-        Whether the deadline is close.
+        Whether the deadline is close: what is touched in the store only when
+        the handler is done might be ended by another process in the meantime.
         """
-        left = lifetime.deadline(session) - self._site.sessionManager.clock.seconds()
-        return left < min(MARGIN, lifetime.touchInterval(session.sessionTimeout))
+        return self._site.sessionManager.clock.seconds() > lifetime.lastCall(session)
 
     def _hasExpired(self, session: Session) -> bool:
         """
@@ -146,3 +174,10 @@ class SessionLookup:
         """
         now = self._site.sessionManager.clock.seconds()
         return lifetime.endReason(session, now) is not None
+
+
+def _orSuperseded(found: Any) -> Any:
+    """
+    What else was found, if anything.
+    """
+    return SUPERSEDED if found is None else found

@@ -6,7 +6,7 @@ response leaves before what it changed in them is saved.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -22,6 +22,7 @@ from ..token import INSECURE, SECURE
 from .caching import keepPrivate
 from .gate import Gate
 from .head import Head
+from .lookup import SUPERSEDED
 from .visit import Visit
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class SessionRequestMixin(_Request):
             if self._gate.isHolding:
                 self._stopProducer()
             self._gate.shut()
-        for commit in self._commits():
+        for commit in self._commits(Visit.lastCommit):
             commit.addErrback(self._notSavedForNobody)
         self._leaveSessions()
         super().connectionLost(reason)
@@ -330,7 +331,9 @@ class SessionRequestMixin(_Request):
         """
         Note the session that a cookie opened.
         """
-        if session is not None and not self._disconnected:
+        if session is SUPERSEDED:
+            visit.isSuperseded = True
+        elif session is not None and not self._disconnected:
             visit.bring(session)
 
     def _visit(self, forceNotSecure: bool) -> Visit | None:
@@ -400,14 +403,16 @@ class SessionRequestMixin(_Request):
                 return site
         return None
 
-    def _commits(self) -> list[Deferred[None]]:
+    def _commits(
+        self, begin: Callable[[Visit], Deferred[None] | None] = Visit.pendingCommit
+    ) -> list[Deferred[None]]:
         """
         Begin to save what has changed.
         """
         commits = []
         for visit in (self._visits or {}).values():
             try:
-                commit = visit.pendingCommit()
+                commit = begin(visit)
             except Exception:
                 commit = fail()
             if commit is not None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorCore
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -15,27 +15,24 @@ from twisted.web import server
 from .. import lifetime
 from ..cookie import SessionCookie
 from ..duties import Duties
-from ..errors import SessionNotFound
+from ..errors import SessionError, SessionNotFound
 from ..interfaces import ISessionStore
 from ..manager import SessionManager
 from ..record import Record
-from ..session import Session
+from ..session import RETRY, Session
 from ..stores.claim import Ending
 from ..stores.memory import MemoryStore
+from ..token import sidOf
+from ..tracker import MAXIMUM_COLLISIONS, REPEATED
 from .live import LiveSessions
 from .lookup import SessionLookup
 from .request import Request, SessionRequestMixin
+from .visit import touched
 
 if TYPE_CHECKING:
     _Site = server.Site
 else:
     _Site = object
-
-RETRY: float = 5.0
-"""
-After how many seconds a session whose deadline has come, and whose store could
-not answer, is looked at again.
-"""
 
 
 class SessionSiteMixin(_Site):
@@ -90,7 +87,7 @@ class SessionSiteMixin(_Site):
             if self.sessionStore is None:
                 self.sessionStore = MemoryStore()
             self._sessionManager = SessionManager(
-                self.sessionStore, self.reactor, self._sessionEnded
+                self.sessionStore, self.reactor, self._sessionEnded, self._saveTouches
             )
         return self._sessionManager
 
@@ -107,20 +104,45 @@ class SessionSiteMixin(_Site):
         """
         Begin a new session.  It is stored at its first commit.
         """
-        uid = self._mkuid()
+        uid = self.newToken()
         session = self.sessions[uid] = self.sessionFactory(self, uid)
         session.startCheckingExpiration()
+        return session
+
+    def newToken(self) -> bytes:
+        """
+        A token that no live session has.
+
+        @raise SessionError: The source of randomness repeats itself.
+        """
+        for _ in range(MAXIMUM_COLLISIONS + 1):
+            uid = self._mkuid()
+            if self.sessions.bySid(sidOf(uid)) is None and uid not in self.sessions:
+                return uid
+        raise SessionError(REPEATED)
+
+    def getSession(self, uid: bytes) -> Any:
+        """
+        The live session of a token, touched.
+
+        @raise KeyError: There is none.
+        """
+        session = self.sessions[uid]
+        if not touched(session):
+            raise KeyError("no live session has this uid")
         return session
 
     def startFactory(self) -> None:
         """
         Begin to serve: start what ends sessions.
         """
+        self._checkRequestFactory()
         super().startFactory()
+        self.sessionExpiry.start()
         self.sessionManager.start()
         if self._shutdown is None and IReactorCore.providedBy(self.reactor):
             self._shutdown = self.reactor.addSystemEventTrigger(
-                "before", "shutdown", self.stopSessions
+                "before", "shutdown", self._shuttingDown
             )
 
     def stopFactory(self) -> None:
@@ -141,25 +163,41 @@ class SessionSiteMixin(_Site):
         @return: A L{Deferred} that fires with L{None} when that is done.
         """
         self.sessionExpiry.stop()
-        return self.sessionManager.stop()
+        live = [session for session in self.sessions.values() if isinstance(session, Session)]
+        saved = [session.settleTouch() for session in live]
+        return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
     def adoptRecord(self, uid: bytes, record: Record) -> Any:
         """
         The live session of a record, brought up to date with it, or made.
 
         @param uid: The token that opens it.
+        @return: The session; C{None} if the C{sessionFactory} makes none that
+            can be kept in a store.
         """
         session = self.sessions.bySid(record.sid)
-        if session is None:
-            session = self.sessionFactory(self, uid)
-            session.restore(record)
-            self.sessions[uid] = session
-            session.watch()
-        else:
+        if session is not None and not session.isStored():
+            # One that is not stored yet got the token of one that is.
+            session.renewToken()
+            session = None
+        if session is not None:
             session.refresh(record)
-            if session.uid != uid:
-                session.uid = uid
+            session.uid = uid
+            return session
+        session = self.sessionFactory(self, uid)
+        if not isinstance(session, Session):
+            return None
+        session.restore(record)
+        self.sessions[uid] = session
+        session.watch()
         return session
+
+    def keepSession(self, session: Session) -> None:
+        """
+        Something was put on a session that is in this process only.
+        """
+        if self.sessions.bySid(session.sid) is session:
+            self.sessions.keep(session)
 
     def sessionDue(self, session: Any) -> None:
         """
@@ -210,15 +248,29 @@ class SessionSiteMixin(_Site):
         For L{Duties}.
         """
         session = self.sessions.bySid(sid)
-        return None if session is None else lifetime.deadline(session)
+        return None if session is None else session.nextDuty()
 
-    def _due(self, sid: str) -> None:
+    def _shuttingDown(self) -> Deferred[None]:
         """
-        The deadline of a live session has come up.
+        The reactor is about to stop.
+        """
+        self._shutdown = None
+        return self.stopSessions()
+
+    def _saveTouches(self) -> Deferred[None]:
+        """
+        Before the store ends what it believes to be expired, tell it of the
+        touches that it does not know, also when the timer that was to do so is
+        late: the process, or the machine, may have been asleep.
+        """
+        return self.sessionExpiry.catchUp()
+
+    def _due(self, sid: str) -> Deferred[None] | None:
+        """
+        There is something to be done for a live session.
         """
         session = self.sessions.bySid(sid)
-        if session is not None:
-            session.due()
+        return None if session is None else session.due()
 
     def _notStopped(self, failure: Failure) -> None:
         """

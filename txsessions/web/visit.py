@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 
 from ..errors import CookieTooLate
@@ -22,9 +22,12 @@ class Visit:
     @ivar _request: The request.
     @ivar _site: The site that keeps the sessions.
     @ivar _audience: For whom the session is.
-    @ivar brought: The session that the request's cookie opened, or C{None}.
+    @ivar brought: The session that the request's cookie opened and the handler
+        has not asked for, or C{None}.
+    @ivar isSuperseded: Whether the cookie's session has got another token.
     @ivar session: The session that the handler has asked for, or C{None}.
     @ivar wasLookedAt: Whether the handler has asked.
+    @ivar _former: The sessions that it has asked for and that have ended since.
     @ivar _hasCookie: Whether the browser sent a cookie of the name.
     @ivar _isNew: Whether C{session} began in this request.
     @ivar _line: The value of the C{Set-Cookie} header that stands among the
@@ -33,12 +36,14 @@ class Visit:
 
     __slots__ = (
         "_audience",
+        "_former",
         "_hasCookie",
         "_isNew",
         "_line",
         "_request",
         "_site",
         "brought",
+        "isSuperseded",
         "session",
         "wasLookedAt",
     )
@@ -49,8 +54,10 @@ class Visit:
         self._audience = audience
         self._hasCookie = hasCookie
         self.brought: Any = None
+        self.isSuperseded = False
         self.session: Any = None
         self.wasLookedAt = False
+        self._former: tuple[Any, ...] = ()
         self._isNew = False
         self._line: bytes | None = None
 
@@ -59,7 +66,6 @@ class Visit:
         The request's cookie opened this session.
         """
         self.brought = session
-        self._hold(session)
         if isinstance(session, Session):
             session.isTokenUnseen = False
 
@@ -68,10 +74,11 @@ class Visit:
         The session, touched; C{None} if there is none.
         """
         self.wasLookedAt = True
-        if self.session is None:
+        if self.session is None and self.brought is not None:
             self.session, self.brought = self.brought, None
-        if self.session is not None and not _touched(self.session):
-            self._leave(self.session)
+            self._hold(self.session)
+        if self.session is not None and not touched(self.session):
+            self._former += (self.session,)
             self.session = None
         return self.session
 
@@ -82,22 +89,43 @@ class Visit:
         @raise CookieTooLate: The headers have left, so that the cookie of a new
             session could not reach the browser.
         """
-        return self.peek() or self._begin()
+        session = self.peek()
+        return self._begin() if session is None else session
 
     def pendingCommit(self) -> Deferred[None] | None:
         """
         Begin to save what has changed.  See L{Session.pendingCommit}.
         """
         session = self.session
-        return session.pendingCommit() if isinstance(session, Session) else None
+        commit = session.pendingCommit() if isinstance(session, Session) else None
+        if not self._former:
+            return commit
+        commits = [former.pendingCommit() for former in self._ended()] + [commit]
+        waiting = [each for each in commits if each is not None]
+        if len(waiting) < 2:
+            return waiting[0] if waiting else None
+        return gatherResults(waiting, consumeErrors=True).addCallback(lambda _: None)
+
+    def lastCommit(self) -> Deferred[None] | None:
+        """
+        Begin to save what has changed, when the client has gone.  A session
+        whose token nobody will ever have need not be stored.
+        """
+        session = self.session
+        if self._isNew and isinstance(session, Session) and not session.isStored():
+            return None
+        return self.pendingCommit()
 
     def settle(self) -> None:
         """
         The headers leave now, and what has changed is saved: say in them what
         has become of the session.
         """
-        if isinstance(self.session, Session):
-            self._setLine(self._lineFor(self.session))
+        session = self.session
+        line = self._lineFor(session) if isinstance(session, Session) else self._line
+        if line is None and any(self._isOurs(former) for former in self._ended()):
+            line = self._deletionLine()
+        self._setLine(line)
 
     def refuse(self) -> None:
         """
@@ -105,22 +133,20 @@ class Visit:
         of it.
         """
         self._setLine(None)
-        session = self.session
-        if not isinstance(session, Session) or session.endReason is not None:
-            return
-        if self._isNew and not session.isStored():
-            session.expire()
-        elif len(session.holders) == 1:
-            session.forgetChanges()
+        for session in (self.session, *self._former):
+            if isinstance(session, Session) and session.endReason is None:
+                if session is self.session and self._isNew and not session.isStored():
+                    session.expire()
+                elif len(session.holders) == 1:
+                    session.forgetChanges()
 
     def leave(self) -> None:
         """
         The request is done.
         """
-        for session in (self.session, self.brought):
-            if session is not None:
+        for session in (self.session, *self._former):
+            if isinstance(session, Session):
                 self._leave(session)
-        self.brought = None
 
     def _begin(self) -> Any:
         """
@@ -131,28 +157,44 @@ class Visit:
                 "getSession() began a new session after the response's headers had left, so "
                 "that its cookie could not be sent: call it before the first write()"
             )
-        session = self._site.makeSession()
-        if isinstance(session, Session):
-            session.audience = self._audience
-        self.session = session
+        session = self.session = self._site.makeSession()
+        session.audience = self._audience
         self._isNew = True
-        self._hold(session)
+        if isinstance(session, Session):
+            session.isNew = True
+            session.isLate = self._isLate()
+            self._hold(session)
+            if session.isLate:
+                return session
         self._setLine(self._lineOf(session.uid))
         return session
+
+    def _isLate(self) -> bool:
+        """
+        Whether the browser may have, or be about to get, another token than
+        the one that this request has brought, or might bring it.
+        """
+        return self.isSuperseded or any(not self._isOurs(former) for former in self._ended())
 
     def _lineFor(self, session: Session) -> bytes | None:
         """
         What the browser is told of the session.
         """
         if session.endReason is not None:
-            isOurs = self._hasCookie and session.ender is self._request
-            return self._deletionLine() if isOurs else None
+            return self._deletionLine() if self._isOurs(session) else None
         if self._isNew:
-            return self._lineOf(session.uid) if session.isStored() else None
+            return self._lineOf(session.uid or b"") if session.isStored() else None
         if session.isTokenUnseen and session.reworker in (None, self._request):
             session.reworker = self._request
-            return self._lineOf(session.uid)
+            return self._lineOf(session.uid or b"")
         return None
+
+    def _isOurs(self, session: Session) -> bool:
+        """
+        Whether the browser holds the token of this session, which has ended,
+        and this is the response to tell it so.
+        """
+        return self._hasCookie and session.ender is self._request
 
     def _lineOf(self, token: bytes) -> bytes:
         """
@@ -186,6 +228,12 @@ class Visit:
             cookies.append(line)
         self._line = line
 
+    def _ended(self) -> list[Session]:
+        """
+        Of the former sessions those that are ours.
+        """
+        return [former for former in self._former if isinstance(former, Session)]
+
     def _hold(self, session: Any) -> None:
         """
         The request uses this session from now on.
@@ -194,17 +242,21 @@ class Visit:
             session.holders[id(self._request)] = self._request
             self._site.sessions.keep(session)
 
-    def _leave(self, session: Any) -> None:
+    def _leave(self, session: Session) -> None:
         """
         The request uses this session no longer.
         """
-        if isinstance(session, Session):
-            session.holders.pop(id(self._request), None)
-            if self._isNew:
-                self._site.sessionManager.wakeBy(deadline(session))
+        session.holders.pop(id(self._request), None)
+        if self._isNew and session is self.session:
+            session.isNew = False
+            if not session.isStored() and not session.isWorthStoring():
+                self._site.sessions.letGo(session)
+        if session.endReason is None and (self._isNew or session.hasNewTimeouts()):
+            session.watch()
+            self._site.sessionManager.wakeBy(deadline(session))
 
 
-def _touched(session: Any) -> bool:
+def touched(session: Any) -> bool:
     """
     Touch a session.
 
