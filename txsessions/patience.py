@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from .duties import BATCH
 from .errors import StoreTimedOut
 from .interfaces import ISessionStore
 from .lifetime import REVOKED
@@ -61,8 +62,7 @@ class Patience:
         waiting: Deferred[T] = Deferred()
         self._waiting.append((self._clock.seconds() + self._seconds, waiting))
         answer.addBoth(self._answered, waiting)
-        if self._call is None and self._waiting:
-            self._call = self._clock.callLater(self._seconds, self._giveUp)
+        self._arm()
         return waiting
 
     def _answered(self, result: Any, waiting: Deferred[Any]) -> None:
@@ -84,21 +84,31 @@ class Patience:
             self._call.cancel()
             self._call = None
 
+    def _arm(self) -> None:
+        """
+        Set the delayed call for the one that has waited longest.
+        """
+        if self._waiting and self._call is None:
+            left = self._waiting[0][0] - self._clock.seconds()
+            self._call = self._clock.callLater(max(0.0, left), self._giveUp)
+
     def _giveUp(self) -> None:
         """
-        Fail those that have waited long enough.
+        Fail those that have waited long enough; so many that the reactor is
+        not held, and the others a moment later.
         """
         self._call = None
         queue, now = self._waiting, self._clock.seconds()
-        while queue and queue[0][0] <= now:
+        for _ in range(BATCH):
+            if not queue or queue[0][0] > now:
+                break
             waiting = queue.popleft()[1]
             if not waiting.called:
                 waiting.errback(
                     StoreTimedOut(f"the store has not answered for {self._seconds:g} seconds")
                 )
         self._forget()
-        if queue and self._call is None:
-            self._call = self._clock.callLater(max(0.0, queue[0][0] - now), self._giveUp)
+        self._arm()
 
 
 @implementer(ISessionStore)
