@@ -4,10 +4,12 @@ What all tests share.
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest_twisted
+from strictness import noTroubleLeft, unhandled  # noqa: F401  # fixtures
 
 
 @pytest_twisted.async_yield_fixture
@@ -41,3 +43,26 @@ async def postgres() -> AsyncIterator[Any]:
     finally:
         await server.kill()
         server.remove()
+
+
+@pytest_twisted.async_yield_fixture
+async def make(postgres: Any) -> AsyncIterator[Callable[..., Any]]:
+    """
+    Makes stores on the PostgreSQL server, in a schema of the test's own.
+    """
+    from postgresload import TIMEOUT
+
+    from txsessions.stores.postgres import PostgresStore
+
+    made: list[Any] = []
+    schema = f"test {os.urandom(4).hex()}"
+
+    def makeStore(kind: Callable[..., Any] = PostgresStore, **keywords: Any) -> Any:
+        given = {"schema": schema, "timeout": TIMEOUT, **keywords}
+        made.append(kind(**postgres.keywords(**given)))
+        return made[-1]
+
+    yield makeStore
+    for store in made:
+        await store.close()
+    postgres.ask(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')

@@ -7,11 +7,12 @@ from __future__ import annotations
 import io
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 import pytest_twisted
+from postgresload import newRecord
 from postgresserver import PostgresServer
 from twisted.logger import globalLogPublisher, textFileLogObserver
 
@@ -159,8 +160,6 @@ async def test_valuesAreNotTold(postgres: PostgresServer, told: io.StringIO) -> 
     When the server refuses a statement, its text, which may quote what is stored, is not
     shown.
     """
-    from test_postgres_faults import newRecord
-
     schema = f"x{os.urandom(4).hex()}"
     store = PostgresStore(**postgres.keywords(), schema=schema)
     await store.setup()
@@ -171,3 +170,18 @@ async def test_valuesAreNotTold(postgres: PostgresServer, told: io.StringIO) -> 
     assert "s3cret" not in str(caught.value) + told.getvalue()
     await store.close()
     postgres.ask(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest_twisted.ensureDeferred
+async def test_socket(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
+    """
+    A server may be reached by a socket of its host, and be the second of two hosts.
+    """
+    for host, port in (
+        (str(postgres.directory), str(postgres.port)),
+        ("127.0.0.1,127.0.0.1", f"1,{postgres.port}"),
+    ):
+        store = make(host=host, port=port)
+        record = newRecord()
+        assert await store.createSession(record) is True
+        assert await store.loadSession(record.sid) == record

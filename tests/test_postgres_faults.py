@@ -1,160 +1,25 @@
 """
-Tests for L{txsessions.stores.postgres}: servers that crash, hang and refuse.
+Tests for L{txsessions.stores.postgres}: servers that crash and hang.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncIterator, Callable
-from threading import Event
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 import pytest_twisted
+from postgresload import TIMEOUT, answers, backends, newLoad, newRecord, outcomes
 from postgresserver import PostgresServer
 from servers import pause, until
 from twisted.internet import reactor
-from twisted.internet.defer import DeferredList
 from twisted.internet.task import LoopingCall
 
 from txsessions.errors import SessionError, StoreTimedOut, StoreUnavailable
-from txsessions.record import Change, Record
-from txsessions.stores import postgres as module
+from txsessions.record import Change
 from txsessions.stores.postgres import PostgresStore
 from txsessions.stores.postgresserver.opening import Opening
-from txsessions.stores.worker import QUEUE
-
-TIMEOUT = 1.0
-"""
-The time-out of the stores in here, in seconds.
-"""
-
-
-def newRecord(**facts: Any) -> Record:
-    """
-    A record of a session that begins now.
-    """
-    now = reactor.seconds()  # type: ignore[attr-defined]
-    usual = {
-        "sid": os.urandom(16).hex(),
-        "verifier": os.urandom(32),
-        "created": now,
-        "lastModified": now,
-        "sessionTimeout": 3600.0,
-    }
-    return Record(**{**usual, **facts})
-
-
-async def outcomes(*deferreds: Any) -> list[Any]:
-    """
-    What came of operations: results and exceptions.
-    """
-    ended = await DeferredList(deferreds, consumeErrors=True)
-    return [result if success else result.value for success, result in ended]
-
-
-@pytest_twisted.async_yield_fixture
-async def make(postgres: PostgresServer) -> AsyncIterator[Callable[..., PostgresStore]]:
-    """
-    Makes stores on the server, in a schema of the test's own.
-    """
-    made: list[PostgresStore] = []
-    schema = f"test {os.urandom(4).hex()}"
-
-    def makeStore(**keywords: Any) -> PostgresStore:
-        given = {"schema": schema, "timeout": TIMEOUT, **keywords}
-        made.append(PostgresStore(**postgres.keywords(**given)))
-        return made[-1]
-
-    yield makeStore
-    for store in made:
-        await store.close()
-    postgres.ask(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
-
-
-async def answers(store: PostgresStore) -> None:
-    """
-    Wait until the store answers on both of its connections.
-    """
-
-    async def isUp() -> bool:
-        calls = [store.hasSession(f"{number:032x}") for number in range(8)]
-        return not any(isinstance(o, Exception) for o in await outcomes(*calls))
-
-    await until(isUp, "the store answers")
-
-
-def backends(server: PostgresServer) -> set[int]:
-    """
-    The processes of the server that serve stores.
-    """
-    rows = server.ask("SELECT pid FROM pg_stat_activity WHERE application_name = 'txsessions'")
-    return {pid for (pid,) in rows}
-
-
-class Load:
-    """
-    Many sessions that are saved all the time, each with a number that counts
-    up.
-
-    @ivar acknowledged: The last number of each that the store has confirmed.
-    @ivar failures: The saves that have failed.
-    """
-
-    def __init__(self, store: PostgresStore, sids: list[str]) -> None:
-        self.store = store
-        self.acknowledged = dict.fromkeys(sids, 0)
-        self.tried = dict.fromkeys(sids, 0)
-        self.failures: list[Exception] = []
-        self.isRunning = True
-
-    async def save(self, sid: str) -> None:
-        """
-        Save one number after the other.
-        """
-        while self.isRunning:
-            self.tried[sid] += 1
-            number = self.tried[sid]
-            try:
-                await self.store.saveSession(Change(sid, set={"data:n": b"%d" % number}))
-            except StoreUnavailable as e:
-                self.failures.append(e)
-                await pause()
-            else:
-                self.acknowledged[sid] = number
-
-    def run(self) -> Any:
-        """
-        Save all of them side by side.
-        """
-        from twisted.internet.defer import Deferred
-
-        calls = [Deferred.fromCoroutine(self.save(sid)) for sid in self.acknowledged]
-        return DeferredList(calls, fireOnOneErrback=True)
-
-    async def lost(self) -> list[str]:
-        """
-        The sessions in which something is missing that was acknowledged, or is
-        what nobody saved.
-        """
-        lost = []
-        for sid, acknowledged in self.acknowledged.items():
-            record = await self.store.loadSession(sid)
-            assert record is not None and record.sid == sid
-            number = int(record.attributes.get("data:n", b"0"))
-            if not acknowledged <= number <= self.tried[sid]:
-                lost.append(sid)
-        return lost
-
-
-async def newLoad(store: PostgresStore, count: int = 40) -> Load:
-    """
-    A load on so many sessions.
-    """
-    records = [newRecord() for _ in range(count)]
-    assert await outcomes(*map(store.createSession, records)) == [True] * count
-    return Load(store, [record.sid for record in records])
 
 
 @pytest_twisted.ensureDeferred
@@ -336,155 +201,7 @@ async def test_overtakenWithoutLock(
 
 
 @pytest_twisted.ensureDeferred
-async def test_badStatement(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
-    """
-    A statement that the server refuses harms no other of its batch.
-    """
-    store = make()
-    await store.setup()
-    schema = store._schema.quoted
-    postgres.ask(
-        f"CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN RAISE EXCEPTION 'no'; END $$"
-    )
-    postgres.ask(
-        f"CREATE TRIGGER refuse BEFORE INSERT ON {schema}.session FOR EACH ROW "
-        f"WHEN (new.sessionKey = 'bad') EXECUTE FUNCTION {schema}.refuse()"
-    )
-    records = [newRecord(sessionKey="bad" if n % 10 == 3 else "good") for n in range(60)]
-    created = await outcomes(*map(store.createSession, records))
-    for record, outcome in zip(records, created, strict=True):
-        if record.sessionKey == "good":
-            assert outcome is True
-        else:
-            assert isinstance(outcome, StoreUnavailable)
-            assert "RaiseException (P0001)" in str(outcome)
-    expected = [record if record.sessionKey == "good" else None for record in records]
-    assert await outcomes(*(store.loadSession(record.sid) for record in records)) == expected
-
-
-@pytest_twisted.ensureDeferred
-async def test_failedCommit(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
-    """
-    What fails when it is committed is not acknowledged, and harms no other.
-    """
-    store = make()
-    await store.setup()
-    schema = store._schema.quoted
-    postgres.ask(
-        f"CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS "
-        "$$ BEGIN IF new.sessionKey = 'bad' THEN RAISE EXCEPTION 'no'; END IF; "
-        "RETURN NULL; END $$"
-    )
-    postgres.ask(
-        f"CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON {schema}.session "
-        "DEFERRABLE INITIALLY DEFERRED FOR EACH ROW "
-        f"EXECUTE FUNCTION {schema}.refuse()"
-    )
-    records = [newRecord(sessionKey="bad" if n == 5 else "good") for n in range(20)]
-    created = await outcomes(*map(store.createSession, records))
-    assert [o for n, o in enumerate(created) if n != 5] == [True] * 19
-    assert isinstance(created[5], StoreUnavailable)
-    assert await store.loadSession(records[5].sid) is None
-
-
-@pytest_twisted.ensureDeferred
-async def test_lockedRow(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
-    """
-    Who waits in vain for a session that somebody has locked is told so, and the others
-    do not wait for him.
-    """
-    import psycopg
-
-    store = make()
-    records = [newRecord() for _ in range(40)]
-    await outcomes(*map(store.createSession, records))
-    sid = records[7].sid
-    with psycopg.connect(**postgres.keywords()) as other:
-        table = f"{store._schema.quoted}.session"
-        other.execute(f"SELECT 1 FROM {table} WHERE sid = %s FOR UPDATE", (sid,))  # type: ignore[arg-type]
-        began = reactor.seconds()
-        changes = [Change(record.sid, set={"data:a": b"1"}) for record in records]
-        saved = await outcomes(*map(store.saveSession, changes))
-        assert reactor.seconds() - began < 2 * TIMEOUT
-        assert isinstance(saved.pop(7), StoreTimedOut)
-        assert saved == [2] * 39
-        assert await store.loadSession(sid) == records[7]
-        claim = await store.claimExpired(10)
-        assert claim.endings == []
-        other.rollback()
-    assert await store.saveSession(changes[7]) == 2
-
-
-@pytest_twisted.ensureDeferred
-async def test_lockedAndDue(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
-    """
-    What is due but locked by somebody else is looked for again in a while, and not at once.
-    """
-    import psycopg
-
-    store = make()
-    record = newRecord(lastModified=reactor.seconds() - 100.0, sessionTimeout=10.0)
-    await store.createSession(record)
-    with psycopg.connect(**postgres.keywords()) as other:
-        table = f"{store._schema.quoted}.session"
-        other.execute(f"SELECT 1 FROM {table} FOR UPDATE")  # type: ignore[arg-type]
-        claim = await store.claimExpired(10)
-        assert claim.endings == []
-        assert claim.nextDeadline is not None
-        assert claim.nextDeadline > reactor.seconds() + 0.5
-        other.rollback()
-    assert [ending.record for ending in (await store.claimExpired(10)).endings] == [record]
-
-
-@pytest_twisted.ensureDeferred
-async def test_hangingLookup(
-    make: Callable[..., PostgresStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    A thread that hangs where no time-out reaches holds nobody for ever.
-    """
-    released = Event()
-
-    def hang(*_: Any) -> Any:
-        released.wait(30)
-        raise StoreUnavailable("too late")
-
-    monkeypatch.setattr(module, "connect", hang)
-    store = make(timeout=0.2)
-    began = reactor.seconds()
-    answers = await outcomes(store.hasSession("0" * 32), store.hasSession("1" * 32))
-    assert [type(answer) for answer in answers] == [StoreTimedOut] * 2
-    assert reactor.seconds() - began < 1.0
-    released.set()
-    await store.close()
-
-
-@pytest_twisted.ensureDeferred
-async def test_fullQueue(
-    make: Callable[..., PostgresStore], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """
-    When too much waits, what comes then fails at once.
-    """
-    released = Event()
-
-    def hang(*_: Any) -> Any:
-        released.wait(30)
-        raise StoreUnavailable("too late")
-
-    monkeypatch.setattr(module, "connect", hang)
-    store = make()
-    calls = [store.hasSession("0" * 32) for _ in range(QUEUE + 10)]
-    refused = [call for call in calls if call.called]
-    released.set()
-    given = await outcomes(*calls)
-    assert len(refused) == 10
-    assert all(isinstance(answer, StoreUnavailable) for answer in given)
-
-
-@pytest_twisted.ensureDeferred
-async def test_closeDrains(make: Callable[..., PostgresStore]) -> None:
+async def test_closeDrains(postgres: PostgresServer, make: Callable[..., PostgresStore]) -> None:
     """
     What was asked for before the close is stored, and no connection is left.
     """
@@ -497,6 +214,7 @@ async def test_closeDrains(make: Callable[..., PostgresStore]) -> None:
         load.acknowledged[sid] = load.tried[sid] = 1
     await store.close()
     assert answered == [2] * 200
+    await until(lambda: not backends(postgres), "its connections have ended")
     assert await load.lost() == []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 import pytest_twisted
+from postgresload import newRecord
 from postgresserver import PostgresServer
 from twisted.internet.defer import DeferredList
 
@@ -217,8 +218,6 @@ async def test_durable(postgres: PostgresServer, name: str) -> None:
             f"CREATE TRIGGER note BEFORE INSERT ON {schema}.session FOR EACH ROW "
             f"EXECUTE FUNCTION {schema}.note()"
         )
-        from test_postgres_faults import newRecord
-
         record = newRecord()
         await store.createSession(record)
         loaded = await store.loadSession(record.sid)

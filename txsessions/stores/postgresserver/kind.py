@@ -1,14 +1,15 @@
 """
 How values travel to the server and back: PostgreSQL's binary formats.
 
-Its C{text} and C{jsonb} cannot hold every text that a session can: no NUL, no
-half of a surrogate pair, and no bytes that are not UTF-8.  What they cannot hold
-is escaped, so that it can be stored and a column still reads as what it is.
+Its C{text} and C{jsonb} cannot hold all that a session can: no NUL, no half of a
+surrogate pair, and no bytes that are not UTF-8.  What they cannot hold is escaped,
+so that a column still reads as what it is.
 """
 
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64, b2a_base64
 from collections.abc import Callable, Iterable
 from struct import Struct
 from typing import Any, Final, TypeAlias
@@ -54,18 +55,27 @@ def unescape(text: str) -> str:
 
 def escapeBytes(value: bytes) -> str:
     """
-    Any bytes as a text that PostgreSQL can hold; UTF-8 reads as what it is.
+    Any bytes as a text that PostgreSQL can hold: UTF-8 is that text, as far as
+    it has neither NUL nor SUBSTITUTE; all else becomes a SUBSTITUTE and Base64.
     """
-    return escape(value.decode("utf-8", "surrogateescape"))
+    if b"\0" not in value and b"\x1a" not in value:
+        try:
+            return value.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return f"\x1a{b2a_base64(value, newline=False).decode('ascii')}"
 
 
 def unescapeBytes(text: str) -> bytes:
     """
     The bytes that were escaped.
-
-    @raise UnicodeEncodeError: The text does not come from L{escapeBytes}.
     """
-    return unescape(text).encode("utf-8", "surrogateescape")
+    if text[:1] == "\x1a":
+        try:
+            return a2b_base64(text[1:])
+        except (ValueError, UnicodeError):
+            pass
+    return text.encode("utf-8")
 
 
 @attrs.frozen

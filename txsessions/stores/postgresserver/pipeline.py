@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeAlias
 
 import psycopg
-from psycopg.pq import ConnStatus, ExecStatus
+from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn, PGresult
 
 from ...errors import StoreTimedOut, StoreUnavailable
@@ -76,20 +76,10 @@ class Pipeline:
     def isUsable(self) -> bool:
         """
         Whether the connection is there, as far as can be known without asking
-        the server.  What the server says unasked is a farewell, mostly.
+        the server.  What a server says unasked is a farewell; after anything
+        else it costs little to connect anew.
         """
-        if self._connection is None:
-            return False
-        pgconn = self._connection.pgconn
-        try:
-            while self._poll.poll(0):
-                pgconn.consume_input()
-                if pgconn.status != ConnStatus.OK:
-                    break
-        except psycopg.Error:
-            self.close()
-            return False
-        if pgconn.status != ConnStatus.OK or pgconn.is_busy():
+        if self._connection is not None and self._poll.poll(0):
             self.close()
         return self._connection is not None
 

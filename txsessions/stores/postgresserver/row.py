@@ -114,7 +114,7 @@ def _attributes(text: bytes) -> dict[str, bytes]:
     """
     try:
         return {unescape(name): unescapeBytes(value) for name, value in _decode(text).items()}
-    except (msgspec.MsgspecError, UnicodeError) as e:
+    except msgspec.MsgspecError as e:
         raise Damaged from e
 
 
