@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Event, Thread
@@ -31,6 +32,8 @@ from txsessions.tap import Options, helpOnStores, makeService
 
 RUNNERS = {"twistd": ("twistd", "-n", "--pidfile="), "twist": ("twist",)}
 COUNT = re.compile(r"You have been here <strong>(\w+)")
+
+FOREIGN = "This is no store of sessions.\n" * 100
 
 SLOW_BODY = 16_000_000
 
@@ -297,23 +300,33 @@ def test_forgotten(tmp_path):
             assert "A restart forgets this" in page
 
 
+@pytest.fixture
+def mistakes(tmp_path, monkeypatch) -> Path:
+    """
+    A directory with an application, and with things that are not what they
+    should be.
+    """
+    (tmp_path / "foreign").write_text(FOREIGN)
+    (tmp_path / "broken.py").write_text("def\n")
+    (tmp_path / "mine.py").write_text(MINE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    return tmp_path
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--nonsense"], "option --nonsense not recognized"),
         (["--timeout", "soon"], "--timeout: 'soon' is no duration"),
         (["--store", "nonsense"], "--store: there is no store of the kind 'nonsense'"),
         (["--store", "sqlite:"], "--store: sqlite: it is written sqlite:PATH"),
-        (["--store", "nowhere.MyStore"], "--store: nowhere.MyStore: there is no such thing"),
-        (["--store", "sqlite:/nowhere/x.db"], "/nowhere/x.db"),
-        (["--store", "sqlite:/proc/x.db"], "/proc/x.db"),
-        (["--store", "json:/proc/x"], "/proc/x"),
-        (["--store", "sqlite:foreign"], "foreign"),
-        (["--store", "json:foreign"], "foreign"),
         (["--store", "sqlite:secret=hunter2"], "--store: sqlite: it is written sqlite:PATH"),
+        (["--store", "nowhere.MyStore"], "--store: nowhere.MyStore: there is no such thing"),
         (["--listen", "nonsense:1"], "--listen nonsense:1: Unknown endpoint type: 'nonsense'"),
         (["--listen", "tcp:x"], "--listen tcp:x: invalid literal"),
         (["--listen", "tcp"], "--listen tcp: "),
+        (["--listen", "ssl:1:privateKey=nowhere"], "--listen ssl:1:privateKey=nowhere: "),
         (["--class", "nowhere.Root"], "--class nowhere.Root: there is no such thing"),
         (["--class", "mine.Nothing"], "--class mine.Nothing: module 'mine' has no attribute"),
         (["--class", "mine.Raising"], "--class mine.Raising: making one raised ZeroDivisionError"),
@@ -327,18 +340,55 @@ def test_forgotten(tmp_path):
         (["--logfile", "nowhere/access.log"], "nowhere/access.log: its directory"),
     ],
 )
-def test_refused(tmp_path, options, said):
+def test_refused(mistakes, options, said):
     """
-    What an operator can get wrong is told in one line on standard error, with
-    exit status 1 and no traceback, by C{twistd} and by C{twist}.
+    What is wrong with the options is told in one line, and exits.
     """
-    (tmp_path / "foreign").write_text("This is no store of sessions.\n" * 100)
-    (tmp_path / "broken.py").write_text("def\n")
-    (tmp_path / "mine.py").write_text(MINE)
-    line = refusal(tmp_path, *options, *listen(freePort()), PYTHONPATH=str(tmp_path))
+    with pytest.raises(SystemExit) as caught:
+        makeService(parsed(*options))
+    line = str(caught.value)
+    assert line.startswith("txsessions: ") and "\n" not in line
     assert said in line
     assert "hunter2" not in line
-    assert (tmp_path / "foreign").read_text() == "This is no store of sessions.\n" * 100
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--nonsense"], "option --nonsense not recognized"),
+        (["--store", "nonsense"], "--store: there is no store of the kind 'nonsense'"),
+        (["--class", "broken.Root"], "--class broken.Root: importing it raised SyntaxError"),
+        (["--store", "sqlite:/nowhere/x.db"], "/nowhere/x.db"),
+        (["--store", "sqlite:/proc/x.db"], "/proc/x.db"),
+        (["--store", "sqlite:foreign"], "foreign"),
+        (["--store", "json:/proc/x"], "/proc/x"),
+        (["--store", "json:foreign"], "foreign"),
+    ],
+)
+def test_refusedByProcesses(mistakes, options, said):
+    """
+    What an operator can get wrong is told in one line on standard error, with
+    exit status 1 and no traceback, by C{twistd} and by C{twist}, be it in the
+    options or with the store; and what is no store is left alone.
+    """
+    line = refusal(mistakes, *options, *listen(freePort()), PYTHONPATH=str(mistakes))
+    assert said in line
+    assert (mistakes / "foreign").read_text() == FOREIGN
+
+
+def test_notForThisUser(tmp_path):
+    """
+    A directory that the user of the process may not write is told in one
+    line; the store is opened by that user, and not by who started the process.
+    """
+    (tmp_path / "locked").mkdir(mode=0o555)
+    user = ["--uid", "65534", "--gid", "65534"] if os.geteuid() == 0 else []
+    command = [script("twistd"), "-n", "--pidfile=", *user, "txsessions"]
+    with Process([*command, "--store", "sqlite:locked/x.db"], tmp_path) as process:
+        assert process.wait() == 1
+        assert process.errors.count("\n") == 1
+        assert "locked/x.db cannot be used" in process.errors
+    assert list((tmp_path / "locked").iterdir()) == []
 
 
 def test_portInUse(tmp_path):
