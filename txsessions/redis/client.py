@@ -16,7 +16,7 @@ from zope.interface import implementer
 
 from .address import Access
 from .connection import Answer, Connection, failEach
-from .errors import CommandTimedOut, NotSent, QueueFull, RedisError, ServerError
+from .errors import CommandTimedOut, NotSent, QueueFull, ServerError
 from .interfaces import ILocator, IRedis
 from .link import Link
 from .script import Script
@@ -191,7 +191,7 @@ class Client:
         if self._closing is not None:
             answer.errback(NotSent("the Redis client is being closed"))
         elif trouble is not None:
-            answer.errback(NotSent(str(trouble)))
+            answer.errback(type(trouble)(str(trouble)))
         elif self._ready is not None or len(self._queue) >= self._maximumWaiting:
             answer.errback(QueueFull(f"{self._maximumWaiting} commands wait for Redis already"))
         else:
@@ -209,7 +209,7 @@ class Client:
             if not answer.called:
                 connection.send(answer, packed)
 
-    def _down(self, trouble: RedisError | None) -> None:
+    def _down(self, trouble: NotSent | None) -> None:
         """
         There is no connection.  When that is no passing matter, nothing waits
         for one.
@@ -220,7 +220,7 @@ class Client:
         self._resent = 0
         queue, self._queue = self._queue, deque()
         waiting = [answer for answer, _ in queue]
-        failEach(self._reactor, waiting, lambda: NotSent(str(trouble)))
+        failEach(self._reactor, waiting, lambda: type(trouble)(str(trouble)))
 
     def _refused(self, connection: Connection, error: ServerError) -> None:
         """
@@ -241,7 +241,7 @@ class Client:
         answer = Answer(deadline)
         trouble = self._link.trouble
         if trouble is not None:
-            answer.errback(NotSent(str(trouble)))
+            answer.errback(type(trouble)(str(trouble)))
             return answer
         self._queue.insert(self._resent, (answer, packed))
         self._resent += 1

@@ -9,6 +9,14 @@ or an argument of a command.
 
 from __future__ import annotations
 
+from typing import Final
+
+FORBIDDEN: Final = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
+"""
+The codes of error replies that last until somebody changes the users of the
+server, or what it is told here.
+"""
+
 
 class RedisError(Exception):
     """
@@ -25,6 +33,13 @@ class NotSent(RedisError):
 class QueueFull(NotSent):
     """
     Too many commands wait already.
+    """
+
+
+class AccessRefused(NotSent):
+    """
+    The server does not let us in, or not do what is needed.  That lasts until
+    somebody changes its users, or what it is told here.
     """
 
 

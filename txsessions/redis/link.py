@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from .address import Access, Address
 from .backoff import delay
 from .connection import Connection, ConnectionFactory
-from .errors import NotSent, RedisError, ServerError
+from .errors import FORBIDDEN, AccessRefused, NotSent, ServerError
 from .interfaces import ILocator
 
 Commands = Sequence[tuple[str | bytes | int, ...]]
@@ -51,7 +51,7 @@ class Link:
         connect: Callable[[], Connection],
         greeting: Commands,
         up: Callable[[Any], None],
-        down: Callable[[RedisError | None], None],
+        down: Callable[[NotSent | None], None],
         random: Callable[[], float],
     ) -> None:
         """
@@ -66,7 +66,7 @@ class Link:
         """
         self.connection: Connection | None = None
         self.address: Address | None = None
-        self.trouble: RedisError | None = None
+        self.trouble: NotSent | None = None
         self._reactor = reactor
         self._locator = locator
         self._access = access
@@ -104,7 +104,7 @@ class Link:
         self.trouble = None
         return Deferred.fromCoroutine(self._stop())
 
-    def drop(self, trouble: RedisError) -> None:
+    def drop(self, trouble: NotSent) -> None:
         """
         Give up the present connection.
         """
@@ -245,22 +245,24 @@ class Link:
         """
         self._attempting = None
         if self._isRunning:
-            self._failed(NotSent(self._explain(failure)), False)
+            self._failed(self._explain(failure), False)
 
-    def _explain(self, failure: Failure) -> str:
+    def _explain(self, failure: Failure) -> NotSent:
         """
-        One line for why an attempt failed.
+        Why an attempt failed, in one line.
         """
-        if failure.check(NotSent):
-            return failure.getErrorMessage()
+        error = failure.value
+        if isinstance(error, NotSent):
+            return error
         where = "Redis" if self.address is None else f"Redis at {self.address}"
-        if failure.check(ServerError):
-            return f"{where} refuses: {failure.getErrorMessage()}"
-        if failure.check(TimeoutError, CancelledError):
-            return f"{where} did not answer within {self._timeout:g} s"
-        return f"{where} cannot be reached: {failure.getErrorMessage()}"
+        if isinstance(error, ServerError):
+            kind = AccessRefused if error.code in FORBIDDEN else NotSent
+            return kind(f"{where} refuses: {error}")
+        if isinstance(error, TimeoutError | CancelledError):
+            return NotSent(f"{where} did not answer within {self._timeout:g} s")
+        return NotSent(f"{where} cannot be reached: {failure.getErrorMessage()}")
 
-    def _failed(self, trouble: RedisError, wasProven: bool) -> None:
+    def _failed(self, trouble: NotSent, wasProven: bool) -> None:
         """
         Be in trouble, and try again later.
         """

@@ -136,7 +136,7 @@ class Subscriber:
             self._say(connection, *self._callbacks)
         self._beating = self._reactor.callLater(self._pulse, self._beat, connection)
 
-    def _down(self, trouble: RedisError | None) -> None:
+    def _down(self, trouble: NotSent | None) -> None:
         """
         There is no connection.
         """

@@ -61,6 +61,13 @@ class RedisStore:
     store's clock: the two are compared when the store is opened and every ten
     seconds.  The nodes of a Cluster must agree on the time.
 
+    A user of an ACL needs the keys C{~{txsessions:*} (or another C{prefix}) and
+    the commands C{+evalsha +script|load +exists +del +rename +expire +pexpire
+    +time +hget +hmget +hgetall +hset +hdel +hexists +zadd +zrem +zrange
+    +zrangebyscore +zrangebylex +zscan}; C{+info} lets L{setup} look at the
+    server, C{+cluster|slots} is for a Cluster and C{+role} for a master that
+    Sentinels name.
+
     "Stored" means what the server's C{appendonly} and C{appendfsync} make it
     mean; C{everysec}, its default, can lose a second when the machine loses
     power.  A fail-over can lose what the new master had not got yet.

@@ -12,6 +12,7 @@ Times are the server's, as texts that give back every bit.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isnan
 from typing import Any
 
 import attrs
@@ -99,10 +100,10 @@ def fromFields(sid: str, fields: Sequence[bytes], time: ServerTime) -> Record:
         return Record(
             sid=sid,
             verifier=facts[b"d"],
-            created=time.fromServer(float(facts[b"c"])),
-            lastModified=time.fromServer(float(facts[b"m"])),
-            sessionTimeout=float(facts[b"i"]),
-            absoluteTimeout=None if absolute is None else float(absolute),
+            created=time.fromServer(_number(facts[b"c"])),
+            lastModified=time.fromServer(_number(facts[b"m"])),
+            sessionTimeout=_number(facts[b"i"]),
+            absoluteTimeout=None if absolute is None else _number(absolute),
             sessionKey=None if owner is None else _text(owner),
             attributes={_text(n[1:]): facts[n] for n in facts if n.startswith(b"=")},
             version=int(facts[b"v"]),
@@ -116,6 +117,18 @@ def number(value: float) -> bytes:
     A number that comes back as it is.
     """
     return repr(float(value)).encode()
+
+
+def _number(value: bytes) -> float:
+    """
+    What L{number} was made of.
+
+    @raise ValueError: It was made of none.
+    """
+    found = float(value)
+    if isnan(found):
+        raise ValueError("no number")
+    return found
 
 
 def _fact(value: Any) -> bytes:

@@ -102,6 +102,8 @@ def placeOf(
     @raise ValueError: They do not go together.
     """
     protection = None
+    if key is not None and certificate is None:
+        raise ValueError("a key needs its certificate")
     if isTrue(tls) or authority or certificate or serverName:
         protection = TLS(authority, certificate, key, serverName)
     access = Access(user, password, db, protection)

@@ -4,17 +4,17 @@ What an error of Redis means to whoever uses the store.
 
 from __future__ import annotations
 
-from typing import Final
-
 from twisted.python.failure import Failure
 
 from ...errors import StoreTimedOut, StoreUnavailable, StoreUnusable
-from ...redis.errors import CommandTimedOut, ConnectionBroken, RedisError, ServerError
-
-FORBIDDEN: Final = frozenset({"NOPERM", "NOAUTH", "WRONGPASS"})
-"""
-The codes of error replies that last until somebody changes the users.
-"""
+from ...redis.errors import (
+    FORBIDDEN,
+    AccessRefused,
+    CommandTimedOut,
+    ConnectionBroken,
+    RedisError,
+    ServerError,
+)
 
 
 def refused(failure: Failure) -> object:
@@ -32,6 +32,8 @@ def refused(failure: Failure) -> object:
         if error.code in FORBIDDEN:
             raise StoreUnusable(f"Redis refuses: {error}; let its user do that") from None
         raise StoreUnavailable(f"Redis refuses: {error}") from None
+    if isinstance(error, AccessRefused):
+        raise StoreUnusable(f"{error}; check the user and the password") from None
     if isinstance(error, RedisError):
         raise StoreUnavailable(str(error)) from None
     return failure

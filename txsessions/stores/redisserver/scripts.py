@@ -62,22 +62,48 @@ end
 """
 
 _READ: Final = f"""
--- The record; or nothing, and 'absent', 'damaged', or 'ended' with the reason.
-local function read(key)
-  local facts = redis.pcall('HMGET', key, 'v', 'd', 'c', 'm', 'i', 'a', 'o', 'e')
-  if facts.err then return nil, 'damaged' end
-  if facts[8] then return nil, 'ended', facts[8] end
+-- A number, or nothing; also nothing that is called a number and is none.
+local function numberOf(text)
+  local number = tonumber(text)
+  if number == number then return number end
+end
+
+-- The record of some fields; or nothing, and 'damaged', or 'ended' with the reason.
+local function recordOf(facts)
+  if facts.e then return nil, 'ended', facts.e end
   local record = {{
-    version = tonumber(facts[1]), verifier = facts[2], created = tonumber(facts[3]),
-    modified = tonumber(facts[4]), idle = tonumber(facts[5]), absolute = tonumber(facts[6]),
-    owner = facts[7]
+    version = numberOf(facts.v), verifier = facts.d, created = numberOf(facts.c),
+    modified = numberOf(facts.m), idle = numberOf(facts.i), absolute = numberOf(facts.a),
+    owner = facts.o
   }}
   if record.version and record.verifier and record.created and record.modified
-      and record.idle and (record.absolute or not facts[6]) then
+      and record.idle and (record.absolute or not facts.a) then
     return record
   end
-  if redis.call('EXISTS', key) == 0 then return nil, 'absent' end
   return nil, 'damaged'
+end
+
+-- The same of a key, or 'absent'.
+local function read(key)
+  local found = redis.pcall('HMGET', key, 'v', 'd', 'c', 'm', 'i', 'a', 'o', 'e')
+  if found.err then return nil, 'damaged' end
+  local record, problem, reason = recordOf({{
+    v = found[1], d = found[2], c = found[3], m = found[4],
+    i = found[5], a = found[6], o = found[7], e = found[8]
+  }})
+  if problem == 'damaged' and redis.call('EXISTS', key) == 0 then problem = 'absent' end
+  return record, problem, reason
+end
+
+-- The same, and all fields.
+local function readWhole(key)
+  local fields = redis.pcall('HGETALL', key)
+  if fields.err then return nil, 'damaged' end
+  if #fields == 0 then return nil, 'absent' end
+  local facts = {{}}
+  for number = 1, #fields, 2 do facts[fields[number]] = fields[number + 1] end
+  local record, problem = recordOf(facts)
+  return record, problem, fields
 end
 
 local function deadlineOf(record)
@@ -109,12 +135,29 @@ end
 
 _FINISH: Final = f"""
 -- Ends a session, and remembers that for a while.
-local function finish(key, deadlines, owners, sid, record, reason)
+local function replace(key, reason)
   redis.call('DEL', key)
   redis.call('HSET', key, 'e', reason)
   redis.call('EXPIRE', key, {RETENTION:.0f})
-  redis.call('ZREM', deadlines, sid)
-  if record.owner then redis.call('ZREM', owners, memberOf(record.owner, sid)) end
+end
+
+-- Takes members out of a sorted set.
+local function remove(key, members)
+  for start = 1, #members, 1000 do
+    redis.call('ZREM', key, unpack(members, start, math.min(start + 999, #members)))
+  end
+end
+
+-- Ends some sessions of a bucket, and takes them out of its sets together.
+local function finish(deadlines, owners, base, ended)
+  local sids, members = {{}}, {{}}
+  for number, each in ipairs(ended) do
+    replace(base .. 'session:' .. each.sid, each.reason)
+    sids[number] = each.sid
+    if each.owner then table.insert(members, memberOf(each.owner, each.sid)) end
+  end
+  remove(deadlines, sids)
+  remove(owners, members)
 end
 """
 
@@ -176,18 +219,20 @@ end
 local deadline = deadlineOf(record)
 if deadline ~= before then
   redis.call('ZADD', deadlines, exact(deadline), sid)
-  live(key, deadline)
+  -- A day does not matter to what comes a week late.
+  if math.floor(deadline / 86400) ~= math.floor(before / 86400) then live(key, deadline) end
 end
 return {'saved', record.version}
 """
 
 _DELETE: Final = """
-local key, deadlines, owners = KEYS[1], KEYS[2], KEYS[3]
-local record, problem = read(key)
-if problem == 'damaged' then putAside(key, deadlines, owners, KEYS[4], ARGV[1]) end
+local key, deadlines, owners, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
+local record, problem, fields = readWhole(key)
+if problem == 'damaged' then putAside(key, deadlines, owners, KEYS[4], sid) end
 if problem then return {problem} end
-local fields = redis.call('HGETALL', key)
-finish(key, deadlines, owners, ARGV[1], record, ARGV[2])
+replace(key, ARGV[2])
+redis.call('ZREM', deadlines, sid)
+if record.owner then redis.call('ZREM', owners, memberOf(record.owner, sid)) end
 return {'deleted', fields}
 """
 
@@ -217,24 +262,24 @@ for number = 1, #KEYS / 2 do
   local deadlines, owners = KEYS[2 * number - 1], KEYS[2 * number]
   local base, bound, limit = unpack(ARGV, 3 * number - 2, 3 * number)
   bound = exact(math.min(now, tonumber(bound)))
-  local sids = redis.call('ZRANGEBYSCORE', deadlines, '-inf', bound, 'LIMIT', 0, limit)
-  for _, sid in ipairs(sids) do
+  local ended = {}
+  for _, sid in ipairs(redis.call('ZRANGEBYSCORE', deadlines, '-inf', bound, 'LIMIT', 0, limit)) do
     local key = base .. 'session:' .. sid
-    local record, problem = read(key)
-    if not record then
+    local record, problem, fields = readWhole(key)
+    if problem == 'damaged' then
+      putAside(key, deadlines, owners, base .. 'damaged:' .. sid, sid)
+      table.insert(claimed, {sid})
+    elseif problem then
       redis.call('ZREM', deadlines, sid)
-      if problem == 'damaged' then
-        putAside(key, deadlines, owners, base .. 'damaged:' .. sid, sid)
-        table.insert(claimed, {sid})
-      end
     elseif deadlineOf(record) > now then
       redis.call('ZADD', deadlines, exact(deadlineOf(record)), sid)
     else
       local reason = reasonOf(record)
-      table.insert(claimed, {sid, reason, redis.call('HGETALL', key)})
-      finish(key, deadlines, owners, sid, record, reason)
+      table.insert(claimed, {sid, reason, fields})
+      table.insert(ended, {sid = sid, reason = reason, owner = record.owner})
     end
   end
+  finish(deadlines, owners, base, ended)
   next[number] = redis.call('ZRANGE', deadlines, 0, 0, 'WITHSCORES')[2] or false
 end
 return {claimed, next}
@@ -256,20 +301,19 @@ end
 return 0
 """
 
-_DELETE_OLD: Final = """
+_DELETE_OLD: Final = f"""
 local deadlines, owners, base, moment = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
-local count = 0
+local ended = {{}}
 for number = 3, #ARGV do
   local sid = ARGV[number]
-  local key = base .. 'session:' .. sid
-  local record = read(key)
+  local record = read(base .. 'session:' .. sid)
   if record and record.modified <= moment then
-    finish(key, deadlines, owners, sid, record, '%s')
-    count = count + 1
+    table.insert(ended, {{sid = sid, reason = '{IDLE}', owner = record.owner}})
   end
 end
-return count
-""".replace("%s", IDLE)
+finish(deadlines, owners, base, ended)
+return #ended
+"""
 
 
 class Scripts:

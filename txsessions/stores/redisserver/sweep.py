@@ -5,7 +5,7 @@ The sweep over the buckets: those that are longest overdue first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -18,6 +18,11 @@ from .fields import Damaged, fromFields, number
 from .keys import BUCKETS, Bucket
 from .scripts import Scripts
 from .together import together
+
+PORTION: Final = 100
+"""
+How many sessions one script claims, about: a server does nothing else meanwhile.
+"""
 
 
 @attrs.frozen
@@ -72,6 +77,21 @@ def choose(peeks: Sequence[Peek], limit: int) -> list[Due]:
     return [Due(peeks[place].bucket, bounds[place], counts[place]) for place in counts]
 
 
+def portions(dues: Sequence[Due]) -> list[list[Due]]:
+    """
+    What is due, in portions that one script claims.
+    """
+    parts: list[list[Due]] = []
+    size = PORTION
+    for due in dues:
+        if size + due.count > PORTION:
+            parts.append([])
+            size = 0
+        parts[-1].append(due)
+        size += due.count
+    return parts
+
+
 class Sweep:
     """
     Claims what has expired.
@@ -104,8 +124,11 @@ class Sweep:
         peeks = await self._peek(min(limit, 8 + 2 * limit // BUCKETS))
         firsts = {peek.bucket: peek.deadlines[0] for peek in peeks if peek.deadlines}
         dues = {due.bucket: due for due in choose(peeks, limit)}
-        groups = [[dues[each] for each in group if each in dues] for group in self._groups]
-        groups = [group for group in groups if group]
+        groups = [
+            part
+            for group in self._groups
+            for part in portions([dues[each] for each in group if each in dues])
+        ]
         replies = await together(self._ask(group) for group in groups)
         endings: list[Ending] = []
         for group, (claimed, following) in zip(groups, replies, strict=True):
