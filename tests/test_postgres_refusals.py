@@ -15,11 +15,17 @@ import pytest_twisted
 from postgresload import TIMEOUT, newRecord, outcomes
 from postgresserver import PostgresServer
 from twisted.internet import reactor
+from twisted.python.failure import Failure
 
 from txsessions.errors import StoreTimedOut, StoreUnavailable
 from txsessions.record import Change
 from txsessions.stores import postgres as module
 from txsessions.stores.postgres import PostgresStore
+from txsessions.stores.postgresserver.address import parse
+from txsessions.stores.postgresserver.connection import connect
+from txsessions.stores.postgresserver.kind import readInteger
+from txsessions.stores.postgresserver.line import carryOut
+from txsessions.stores.postgresserver.statement import ANY, Command, Unit
 from txsessions.stores.worker import QUEUE
 
 
@@ -165,3 +171,36 @@ async def test_fullQueue(
     given = await outcomes(*calls)
     assert len(refused) == 10
     assert all(isinstance(answer, StoreUnavailable) for answer in given)
+
+
+def test_lostInTheMiddle(postgres: PostgresServer) -> None:
+    """
+    An operation whose connection is lost between two of its steps fails; those that
+    were done before that have their answers.
+    """
+    pipeline = connect(parse("", postgres.keywords()), TIMEOUT)
+    pid = pipeline.run([Unit(ANY, [Command("SELECT pg_backend_pid()::bigint")])])
+
+    def twoSteps() -> Any:
+        (rows,) = yield Unit("1", [Command("SELECT 1::bigint")])
+        assert readInteger(rows[0][0]) == 1
+        yield Unit("1", [Command("SELECT 2::bigint")])
+
+    def oneStep() -> Any:
+        (rows,) = yield Unit("0", [Command("SELECT 3::bigint")])
+        return readInteger(rows[0][0])
+
+    def shutdown() -> Any:
+        (rows,) = pid[0]  # type: ignore[misc]
+        number = readInteger(rows[0][0])
+        yield Unit("2", [Command(f"SELECT pg_terminate_backend({number})")])
+
+    def refused() -> Any:
+        yield Unit("0", [Command("SELECT 1 / 0")])
+
+    two, one, _, bad = carryOut(pipeline, [twoSteps(), oneStep(), shutdown(), refused()])
+    assert one == 3
+    for failure in (two, bad):
+        assert isinstance(failure, Failure)
+        assert failure.check(StoreUnavailable)
+    assert not pipeline.isUsable()

@@ -130,7 +130,8 @@ class Pipeline:
         """
         Do units in one transaction.
         """
-        assert self._connection is not None
+        if self._connection is None:
+            return [self.trouble or _lost()] * len(units)
         pgconn = self._connection.pgconn
         end = self._monotonic() + self._timeout
         try:
@@ -143,7 +144,7 @@ class Pipeline:
         except StoreUnavailable as e:
             self.trouble = e
         except psycopg.Error:
-            self.trouble = StoreUnavailable("the connection to PostgreSQL was lost; try again")
+            self.trouble = _lost()
         self.close()
         return [self.trouble] * len(units)
 
@@ -179,7 +180,7 @@ class Pipeline:
             result = pgconn.get_result()
             if result is not None:
                 return result
-        raise StoreUnavailable("the connection to PostgreSQL was lost; try again")
+        raise _lost()
 
     def _flush(self, pgconn: PGconn, end: float) -> None:
         """
@@ -202,6 +203,13 @@ class Pipeline:
         if not ready:
             raise StoreTimedOut(f"PostgreSQL did not answer for {self._timeout:g} seconds")
         return ready[0][1]
+
+
+def _lost() -> StoreUnavailable:
+    """
+    The error when a connection has ended.
+    """
+    return StoreUnavailable("the connection to PostgreSQL was lost; try again")
 
 
 def _rowsOf(result: PGresult) -> Rows:
