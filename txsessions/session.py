@@ -28,7 +28,8 @@ from .errors import CookieTooLate, SessionEnded, SessionError, SessionNotFound
 from .interfaces import ISession
 from .record import NOTHING, UNCHANGED, Record, Unchanged
 from .token import reworked, sidOf
-from .tracker import Part, Tracker
+from .tracked import Part
+from .tracker import Tracker
 
 if TYPE_CHECKING:
     from zope.interface.interface import InterfaceClass
@@ -372,7 +373,7 @@ class Session(server.Session):
 
     def isWorthStoring(self) -> bool:
         """
-        See L{txsessions.tracker.Tracked}.
+        See L{txsessions.tracked.Tracked}.
         """
         return bool(
             (self.site.storeEmptySessions and not self.isLate)
@@ -384,7 +385,7 @@ class Session(server.Session):
 
     def parts(self) -> tuple[Part, ...]:
         """
-        See L{txsessions.tracker.Tracked}.
+        See L{txsessions.tracked.Tracked}.
         """
         if self._data is None:
             return (self._components,) if self._components is not None else ()
@@ -392,7 +393,7 @@ class Session(server.Session):
 
     def renewToken(self) -> None:
         """
-        See L{txsessions.tracker.Tracked}.
+        See L{txsessions.tracked.Tracked}.
         """
         before, self.uid = self.uid, self.site.newToken()
         self._sid = None
@@ -404,7 +405,7 @@ class Session(server.Session):
 
     def ended(self, reason: str) -> None:
         """
-        See L{txsessions.tracker.Tracked}.  Runs the callbacks.
+        See L{txsessions.tracked.Tracked}.  Runs the callbacks.
         """
         self.endReason = reason
         self._ending = None

@@ -8,7 +8,7 @@ One tracker stands behind each live session of a process.  It knows no web.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, MutableMapping
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
@@ -22,12 +22,13 @@ from .errors import (
     SessionEnded,
     SessionError,
     SessionNotFound,
-    StoreUnavailable,
+    UnknownKey,
     VersionConflict,
 )
-from .record import UNCHANGED, Change, Record, Unchanged, after
+from .record import UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
 from .size import checkSize
-from .token import INSECURE, digest, parseAny
+from .token import INSECURE, digest, parseAny, sidOf
+from .tracked import Tracked, changeOf, dueTouchOf, recordOf, takeOver
 from .turns import Turns
 
 T = TypeVar("T")
@@ -49,58 +50,10 @@ REPEATED: Final = (
     "the idFactory) repeats itself"
 )
 
-FACTS: Final = ("created", "sessionTimeout", "absoluteTimeout", "sessionKey")
+DEFINITE: Final = (VersionConflict, InvalidSessionData, UnknownKey)
 """
-What a live session and its record have in common, besides the content.
+Answers of a store to a change that say for certain that it was not made.
 """
-
-
-class Part(Protocol):
-    """
-    A part of a session's content that knows what has changed in it.
-    """
-
-    def changes(self) -> tuple[dict[str, bytes], set[str]]: ...
-
-    def stored(self, attributes: Mapping[str, bytes]) -> None: ...
-
-    def refresh(self, attributes: Mapping[str, bytes]) -> None: ...
-
-    def forgetChanges(self) -> None: ...
-
-
-class Tracked(Protocol):
-    """
-    What a tracker reads and writes of its live session.
-    """
-
-    uid: bytes
-    audience: bytes | None
-    sessionKey: str | None
-    created: float
-    lastModified: float
-    sessionTimeout: float
-    absoluteTimeout: float | None
-
-    def parts(self) -> tuple[Part, ...]:
-        """
-        The parts of its content.
-        """
-
-    def isWorthStoring(self) -> bool:
-        """
-        Whether a session that is not stored yet has to be.
-        """
-
-    def renewToken(self) -> None:
-        """
-        Get another C{uid}, because this one is taken.
-        """
-
-    def ended(self, reason: str) -> None:
-        """
-        Be told that the session has ended.
-        """
 
 
 class Tracker:
@@ -116,9 +69,23 @@ class Tracker:
         process can know; not so when a save went on top of somebody else's, or
         when the store did not say what became of it.
     @ivar _turns: The steps, one after the other.
+    @ivar _isEnding: Whether the end still waits for its turn, or for the store.
+    @ivar _sent: The change that is on its way to the store, or C{None}.
+    @ivar _attempt: The record of which the store did not say whether it was
+        created; C{None} if there is none.
     """
 
-    __slots__ = ("_live", "_store", "_turns", "endReason", "isExact", "record")
+    __slots__ = (
+        "_attempt",
+        "_isEnding",
+        "_live",
+        "_sent",
+        "_store",
+        "_turns",
+        "endReason",
+        "isExact",
+        "record",
+    )
 
     def __init__(self, live: Tracked, store: Any, record: Record | None = None) -> None:
         self._live = live
@@ -127,6 +94,9 @@ class Tracker:
         self.endReason: str | None = None
         self.isExact = True
         self._turns = Turns()
+        self._isEnding = False
+        self._sent: Change | None = None
+        self._attempt: Record | None = None
 
     def pendingCommit(self) -> Deferred[None] | None:
         """
@@ -142,7 +112,7 @@ class Tracker:
             return self._turns.run(self._commit)
         if self.record is None:
             return self._turns.run(self._commit) if self._live.isWorthStoring() else None
-        change = self._change() or self._dueTouch()
+        change = changeOf(self._live, self.record) or dueTouchOf(self._live, self.record)
         return None if change is None else self._turns.now(lambda: self._save(change))
 
     def commit(self) -> Deferred[None]:
@@ -157,10 +127,7 @@ class Tracker:
 
         @return: As L{commit}.
         """
-        if self.record is None or self.endReason is not None:
-            return succeed(None)
-        change = Change(self.record.sid, lastModified=self._live.lastModified)
-        return self._turns.run(lambda: self._save(change))
+        return self._turns.run(self._touch)
 
     def modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Deferred[T]:
         """
@@ -196,9 +163,10 @@ class Tracker:
         if self.endReason is not None:
             return succeed(None)
         self.endReason = reason
-        if self.record is None and not self._turns.isBusy:
+        if self.record is None and self._attempt is None and not self._turns.isBusy:
             self._live.ended(reason)
             return succeed(None)
+        self._isEnding = True
         return self._turns.run(self._end)
 
     def refresh(self, record: Record) -> None:
@@ -210,9 +178,8 @@ class Tracker:
             return
         self.record = record
         self.isExact = True
-        self._takeOver(record, before)
-        for part in self._live.parts():
-            part.refresh(record.attributes)
+        takeOver(self._live, record, before)
+        self._tellNews(record if self._sent is None else after(record, self._sent, record.version))
 
     def lost(self, error: SessionNotFound) -> None:
         """
@@ -235,7 +202,9 @@ class Tracker:
         if self.record is None or self._turns.isBusy:
             return False
         try:
-            return self._change() is None and self._live.lastModified <= self.record.lastModified
+            return changeOf(self._live, self.record) is None and (
+                self._live.lastModified <= self.record.lastModified
+            )
         except InvalidSessionData:
             return False
 
@@ -245,7 +214,7 @@ class Tracker:
         who made it was told so.
         """
         if self.record is not None:
-            self._takeOver(self.record, None)
+            takeOver(self._live, self.record, None)
             for part in self._live.parts():
                 part.forgetChanges()
 
@@ -255,103 +224,71 @@ class Tracker:
 
         @return: What to wait for; C{None} when it is done already.
         """
-        if self.endReason is not None:
-            return fail(SessionEnded(self._sid(), self.endReason))
+        if self._isOver():
+            return fail(self._ended())
+        if self._attempt is not None:
+            return self._settle().addCallback(lambda _: self._commit())
         if self.record is None:
             return self._create(0)
-        change = self._change() or self._dueTouch()
+        change = changeOf(self._live, self.record) or dueTouchOf(self._live, self.record)
         return None if change is None else self._save(change)
 
-    def _create(self, collisions: int) -> Deferred[None]:
+    def _touch(self) -> Deferred[None] | None:
+        """
+        One touch, when its turn has come.
+        """
+        if self.record is None or self.endReason is not None:
+            return None
+        return self._save(Change(self.record.sid, lastModified=self._live.lastModified))
+
+    def _create(self, collisions: int, **facts: Any) -> Deferred[None]:
         """
         Store a session that is not stored yet.
+
+        @param facts: Those that are to be others than those of the live session.
         """
-        record = self._newRecord()
+        record = recordOf(self._live, **facts)
 
         def created(isNew: bool) -> Deferred[None] | None:
             if isNew:
-                self._nowStored(record)
-                return None
+                return self._created(record)
             if collisions == MAXIMUM_COLLISIONS:
                 raise SessionError(REPEATED)
             self._live.renewToken()
-            return self._create(collisions + 1)
+            facts.pop("verifier", None)
+            return self._create(collisions + 1, **facts)
 
-        return self._store.createSession(record).addCallback(created)
+        def unknown(failure: Failure) -> Failure:
+            if not failure.check(*DEFINITE):
+                self._attempt = record
+            return failure
 
-    def _newRecord(self) -> Record:
-        """
-        The record of a session that is not stored yet.
-        """
-        live = self._live
-        token = parseAny(live.uid)
-        if token is None:
-            raise SessionError("a session's uid must be bytes, 1 to 1024 of them, to be stored")
-        attributes: dict[str, bytes] = {}
-        for part in live.parts():
-            attributes.update(part.changes()[0])
-        checkSize(attributes)
-        return Record(
-            sid=token.sid,
-            verifier=digest(token.verifier, live.audience or INSECURE),
-            created=live.created,
-            lastModified=live.lastModified,
-            sessionTimeout=live.sessionTimeout,
-            absoluteTimeout=live.absoluteTimeout,
-            sessionKey=live.sessionKey,
-            attributes=attributes,
-        )
+        return self._store.createSession(record).addErrback(unknown).addCallback(created)
 
-    def _change(self) -> Change | None:
+    def _created(self, record: Record) -> Deferred[None] | None:
         """
-        What has changed in content since it was stored; C{None} for nothing.
+        The session is stored now; unless it has ended meanwhile.
         """
-        live, record = self._live, self._stored()
-        changed: dict[str, bytes] = {}
-        removed: set[str] = set()
-        for part in live.parts():
-            some, others = part.changes()
-            if some:
-                changed.update(some)
-            if others:
-                removed.update(others)
-        isAsBefore = (
-            live.sessionKey == record.sessionKey
-            and live.sessionTimeout == record.sessionTimeout
-            and live.absoluteTimeout == record.absoluteTimeout
-        )
-        if isAsBefore and not changed and not removed:
+        self._nowStored(record)
+        if not self._isOver():
             return None
-        if changed:
-            checkSize({**record.attributes, **changed})
-        return Change(
-            record.sid,
-            set=changed,
-            unset=frozenset(removed),
-            lastModified=max(live.lastModified, record.lastModified),
-            **({} if isAsBefore else self._changedFacts(record)),
-        )
+        ending: Deferred[None] = self._store.deleteSession(record.sid, self.endReason)
+        return ending.addCallback(lambda _: fail(self._ended()))
 
-    def _changedFacts(self, record: Record) -> dict[str, Any]:
+    def _settle(self) -> Deferred[None]:
         """
-        The facts that were changed since they were stored.
+        Find out whether the session is stored, because the store did not answer
+        when it was to be created.
         """
-        live = self._live
-        return {
-            name: getattr(live, name)
-            for name in ("sessionKey", "sessionTimeout", "absoluteTimeout")
-            if getattr(live, name) != getattr(record, name)
-        }
+        attempt = self._attempt
+        assert attempt is not None
 
-    def _dueTouch(self) -> Change | None:
-        """
-        The touch alone, if the stored C{lastModified} has grown so old that it
-        has to be written.
-        """
-        record, touched = self._stored(), self._live.lastModified
-        if touched - record.lastModified < lifetime.touchInterval(record.sessionTimeout):
-            return None
-        return Change(record.sid, lastModified=touched)
+        def loaded(record: Record | None) -> None:
+            self._attempt = None
+            if record == attempt:
+                self._nowStored(attempt)
+
+        return self._store.loadSession(attempt.sid).addCallbacks(loaded, self._notSaved)
 
     def _save(self, change: Change) -> Deferred[None] | None:
         """
@@ -363,26 +300,37 @@ class Tracker:
         if answer.called and not answer.paused and not isinstance(answer.result, Failure):
             self._saved(answer.result, change)
             return None
+        self._sent = change
+        self._tellStored(mergedAttributes(self._stored().attributes, change))
         return answer.addCallbacks(self._saved, self._notSaved, callbackArgs=(change,))
 
     def _saved(self, version: int, change: Change) -> None:
         """
         A change was applied.
         """
-        record = self._stored()
-        if version > record.version + 1:
-            self.isExact = False
-        self._nowStored(after(record, change, version))
+        record, self._sent = self._stored(), None
+        if change.isTouch:
+            self.isExact = self.isExact and version <= record.version
+            self.record = after(record, change, record.version)
+        elif version <= record.version:
+            # What is known was read from the store after this was applied.
+            self._tellNews(record)
+        else:
+            self.isExact = self.isExact and version == record.version + 1
+            self._nowStored(after(record, change, version))
 
-    def _notSaved(self, failure: Any) -> Any:
+    def _notSaved(self, failure: Failure) -> Failure:
         """
         A change was refused: it may be that the session is no more.  Or nobody
         knows what became of it.
         """
+        self._sent = None
         if isinstance(failure.value, SessionNotFound):
             self.lost(failure.value)
-        elif isinstance(failure.value, StoreUnavailable):
+        elif not failure.check(*DEFINITE):
             self.isExact = False
+        if self.record is not None:
+            self._tellStored(self.record.attributes)
         return failure
 
     @inlineCallbacks
@@ -407,6 +355,7 @@ class Tracker:
                 lastModified=max(self._live.lastModified, record.lastModified),
                 expectedVersion=record.version,
             )
+            checkSize(mergedAttributes(record.attributes, change))
             try:
                 version = yield self._store.saveSession(change).addErrback(self._notSaved)
             except VersionConflict:
@@ -420,50 +369,50 @@ class Tracker:
         """
         One rework, when its turn has come.
         """
-        if self.endReason is not None:
-            raise SessionEnded(self._sid(), self.endReason)
+        if self._isOver():
+            raise self._ended()
         live = self._live
-        if self.record is None:
-            live.uid = token
-            if sessionKey is not UNCHANGED:
-                live.sessionKey = sessionKey
-            yield self._create(0)
-            return True
         parsed = parseAny(token)
         assert parsed is not None, "a reworked token has the stock form"
-        owner = {} if sessionKey is UNCHANGED else {"sessionKey": sessionKey}
-        change = attrs.evolve(
-            self._change() or Change(self._sid(), lastModified=live.lastModified),
-            verifier=digest(parsed.verifier, live.audience or INSECURE),
-            expectedVerifier=self._stored().verifier,
-            **owner,
-        )
-        isToken = yield self._saveRework(change)
+        facts: dict[str, Any] = {"verifier": digest(parsed.verifier, live.audience or INSECURE)}
+        if sessionKey is not UNCHANGED:
+            facts["sessionKey"] = sessionKey
+        if self._attempt is not None:
+            yield self._settle()
+        if self.record is None:
+            before = live.uid
+            yield self._create(0, **facts)
+            isToken = live.uid == before
+        else:
+            isToken = yield self._saveRework(facts)
         if isToken:
             live.uid = token
-        if owner:
+        if sessionKey is not UNCHANGED:
             live.sessionKey = sessionKey
         return isToken
 
     @inlineCallbacks
-    def _saveRework(self, change: Change) -> Any:
+    def _saveRework(self, facts: dict[str, Any]) -> Any:
         """
         Save a new verifier, unless another worker was faster; but not if that
         was for another owner, whose token must not open this one's session.
 
+        @param facts: The verifier, and the owner if that is to be another one.
         @return: A L{Deferred} that fires with whether it is the verifier now.
         """
         for _ in range(MAXIMUM_TRIES):
+            record = self._stored()
+            change = changeOf(self._live, record)
+            if change is None:
+                change = Change(record.sid, lastModified=self._live.lastModified)
             try:
-                yield self._save(change)
+                yield self._save(attrs.evolve(change, expectedVerifier=record.verifier, **facts))
                 return True
             except VersionConflict:
                 yield self._reload()
-            record = self._stored()
-            if change.sessionKey in (UNCHANGED, record.sessionKey):
-                yield self._save(attrs.evolve(change, verifier=UNCHANGED, expectedVerifier=None))
+            if facts.get("sessionKey", UNCHANGED) in (UNCHANGED, self._stored().sessionKey):
+                yield self._commit()
                 return False
-            change = attrs.evolve(change, expectedVerifier=record.verifier)
         raise VersionConflict(self._sid())
 
     def _reload(self) -> Deferred[None]:
@@ -478,49 +427,62 @@ class Tracker:
 
         return self._store.loadSession(self._sid()).addCallback(loaded).addErrback(self._notSaved)
 
-    def _end(self) -> Deferred[None]:
+    @inlineCallbacks
+    def _end(self) -> Any:
         """
         End it in the store, when its turn has come.
         """
         reason = self.endReason
         assert reason is not None
-        if self.record is None:
-            self._live.ended(reason)
-            return succeed(None)
-
-        def ended(record: Record | None) -> None:
-            self._live.ended(reason)
-
-        def notEnded(failure: Any) -> Any:
-            if isinstance(failure.value, CorruptRecord):
-                self._live.ended(reason)
-                return None
+        try:
+            if self._attempt is not None:
+                # Whatever comes of it: nobody was told that it is stored.
+                yield self._settle().addErrback(lambda failure: failure.trap(SessionError))
+            if self.record is not None:
+                yield self._store.deleteSession(self.record.sid, reason)
+        except (SessionNotFound, CorruptRecord):
+            pass
+        except BaseException:
             self.endReason = None
             self.isExact = False
-            return failure
+            raise
+        finally:
+            self._isEnding = False
+        self._live.ended(reason)
 
-        return self._store.deleteSession(self.record.sid, reason).addCallbacks(ended, notEnded)
+    def _isOver(self) -> bool:
+        """
+        Whether nothing may be saved any more.  What was to be saved before the
+        end still is, because the end may fail.
+        """
+        return self.endReason is not None and not self._isEnding
 
-    def _takeOver(self, record: Record, before: Record | None) -> None:
+    def _ended(self) -> SessionEnded:
         """
-        Give the live session the record's facts, but for those that were
-        changed here since they were as in C{before}.
+        The error for what comes too late.
         """
-        live = self._live
-        for name in FACTS:
-            fact = getattr(record, name)
-            mine = getattr(live, name)
-            if mine != fact and (before is None or mine == getattr(before, name)):
-                setattr(live, name, fact)
-        live.lastModified = max(live.lastModified, record.lastModified)
+        return SessionEnded(self._sid(), self.endReason or lifetime.REVOKED)
 
     def _nowStored(self, record: Record) -> None:
         """
         Note that this is what is stored.
         """
         self.record = record
+        self._tellStored(record.attributes)
+
+    def _tellStored(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Tell the parts of the session what is stored, or on its way there.
+        """
         for part in self._live.parts():
-            part.stored(record.attributes)
+            part.stored(attributes)
+
+    def _tellNews(self, record: Record) -> None:
+        """
+        Tell the parts of the session what others have stored.
+        """
+        for part in self._live.parts():
+            part.refresh(record.attributes)
 
     def _stored(self) -> Record:
         """
@@ -531,6 +493,6 @@ class Tracker:
 
     def _sid(self) -> str:
         """
-        The public handle of a session that is known to be stored.
+        The public handle of the session.
         """
-        return self._stored().sid
+        return sidOf(self._live.uid) if self.record is None else self.record.sid

@@ -1,0 +1,168 @@
+"""
+What a tracker sees of its live session, and how that differs from a record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Protocol
+
+from .errors import SessionError
+from .lifetime import touchInterval
+from .record import Change, Record, mergedAttributes
+from .size import checkSize
+from .token import INSECURE, digest, parseAny
+
+FACTS: Final = ("created", "sessionTimeout", "absoluteTimeout", "sessionKey")
+"""
+What a live session and its record have in common, besides the content.
+"""
+
+
+class Part(Protocol):
+    """
+    A part of a session's content that knows what has changed in it.
+    """
+
+    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+        """
+        The attributes to set, and the names of those to remove, to store what
+        has changed.
+        """
+
+    def stored(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Note what is stored, or on its way there.
+        """
+
+    def refresh(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Take over what others have stored, but for what was changed here.
+        """
+
+    def forgetChanges(self) -> None:
+        """
+        Go back to what is stored.
+        """
+
+
+class Tracked(Protocol):
+    """
+    What a tracker reads and writes of its live session.
+    """
+
+    uid: bytes
+    audience: bytes | None
+    sessionKey: str | None
+    created: float
+    lastModified: float
+    sessionTimeout: float
+    absoluteTimeout: float | None
+
+    def parts(self) -> tuple[Part, ...]:
+        """
+        The parts of its content.
+        """
+
+    def isWorthStoring(self) -> bool:
+        """
+        Whether a session that is not stored yet has to be.
+        """
+
+    def renewToken(self) -> None:
+        """
+        Get another C{uid}, because this one is taken.
+        """
+
+    def ended(self, reason: str) -> None:
+        """
+        Be told that the session has ended.
+        """
+
+
+def recordOf(live: Tracked, **facts: Any) -> Record:
+    """
+    The record of a session that is not stored yet.
+
+    @param facts: Those that are to be others than those of the live session.
+    """
+    token = parseAny(live.uid)
+    if token is None:
+        raise SessionError("a session's uid must be bytes, 1 to 1024 of them, to be stored")
+    attributes: dict[str, bytes] = {}
+    for part in live.parts():
+        attributes.update(part.changes()[0])
+    checkSize(attributes)
+    usual = {
+        "verifier": digest(token.verifier, live.audience or INSECURE),
+        "lastModified": live.lastModified,
+        "attributes": attributes,
+        **{name: getattr(live, name) for name in FACTS},
+    }
+    return Record(token.sid, **{**usual, **facts})
+
+
+def changeOf(live: Tracked, record: Record) -> Change | None:
+    """
+    What has changed in a session since its record was stored; C{None} for
+    nothing but perhaps a touch.
+    """
+    changed: dict[str, bytes] = {}
+    removed: set[str] = set()
+    for part in live.parts():
+        some, others = part.changes()
+        if some:
+            changed.update(some)
+        if others:
+            removed.update(others)
+    isAsBefore = (
+        live.sessionKey == record.sessionKey
+        and live.sessionTimeout == record.sessionTimeout
+        and live.absoluteTimeout == record.absoluteTimeout
+    )
+    if isAsBefore and not changed and not removed:
+        return None
+    change = Change(
+        record.sid,
+        set=changed,
+        unset=frozenset(removed),
+        lastModified=max(live.lastModified, record.lastModified),
+        **({} if isAsBefore else _changedFacts(live, record)),
+    )
+    if changed:
+        checkSize(mergedAttributes(record.attributes, change))
+    return change
+
+
+def _changedFacts(live: Tracked, record: Record) -> dict[str, Any]:
+    """
+    The facts that were changed since they were stored.
+    """
+    return {
+        name: getattr(live, name)
+        for name in FACTS[1:]
+        if getattr(live, name) != getattr(record, name)
+    }
+
+
+def dueTouchOf(live: Tracked, record: Record) -> Change | None:
+    """
+    The touch alone, if the stored C{lastModified} has grown so old that it has
+    to be written.
+    """
+    if live.lastModified - record.lastModified < touchInterval(record.sessionTimeout):
+        return None
+    return Change(record.sid, lastModified=live.lastModified)
+
+
+def takeOver(live: Tracked, record: Record, before: Record | None) -> None:
+    """
+    Give a live session the record's facts, but for those that were changed
+    there since they were as in C{before}.
+    """
+    for name in FACTS:
+        fact = getattr(record, name)
+        mine = getattr(live, name)
+        if mine != fact and (before is None or mine == getattr(before, name)):
+            setattr(live, name, fact)
+    live.lastModified = max(live.lastModified, record.lastModified)
