@@ -27,7 +27,7 @@ from txsessions.stores.postgresserver.line import Line
 from txsessions.stores.postgresserver.outage import LONGEST, PROBE, SHORTEST, Outage
 from txsessions.stores.postgresserver.refusal import Refusal, advised
 from txsessions.stores.postgresserver.row import fromRow, toRow
-from txsessions.stores.postgresserver.servertime import INTERVAL, ServerTime
+from txsessions.stores.servertime import INTERVAL, ServerTime
 
 anyText = text(characters(exclude_categories=()))
 

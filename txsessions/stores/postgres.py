@@ -35,7 +35,7 @@ from .postgresserver.operations import Operations
 from .postgresserver.outage import Outage
 from .postgresserver.queries import Queries
 from .postgresserver.schema import Schema
-from .postgresserver.servertime import ServerTime
+from .servertime import ServerTime
 from .worker import Worker
 
 T = TypeVar("T")

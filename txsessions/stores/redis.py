@@ -27,7 +27,6 @@ from ..redis.client import TIMEOUT
 from ..redis.errors import ServerError
 from ..redis.interfaces import IRedis
 from .claim import Claim
-from .postgresserver.servertime import ServerTime
 from .redisserver.checks import check
 from .redisserver.handle import Handle
 from .redisserver.keys import Bucket, Keys
@@ -37,6 +36,7 @@ from .redisserver.refusal import refused
 from .redisserver.scripts import Scripts
 from .redisserver.survey import Survey
 from .redisserver.sweep import Sweep
+from .servertime import ServerTime
 
 T = TypeVar("T")
 

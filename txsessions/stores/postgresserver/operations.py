@@ -13,11 +13,11 @@ from ...errors import CorruptRecord, SessionEnded, SessionNotFound, VersionConfl
 from ...record import Change, Record, apply
 from ..claim import Claim, Ending
 from ..remembrance import RETENTION
+from ..servertime import ServerTime
 from .kind import Row, readFloat, readInteger, readText
 from .line import Steps
 from .queries import Queries
 from .row import Damaged, fromRow, toRow, toSave
-from .servertime import ServerTime
 from .statement import ANY, LAST, Unit
 
 FORGOTTEN: Final = 1000

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from ...record import UNCHANGED, Change, Record
+from ..servertime import ServerTime
 from .kind import (
     Row,
     escape,
@@ -25,7 +26,6 @@ from .kind import (
     unescape,
     unescapeBytes,
 )
-from .servertime import ServerTime
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode

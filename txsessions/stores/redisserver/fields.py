@@ -19,7 +19,7 @@ import attrs
 
 from ...lifetime import deadline
 from ...record import UNCHANGED, Change, Record
-from ..postgresserver.servertime import ServerTime
+from ..servertime import ServerTime
 from .keys import ownerOf, text
 
 

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ...errors import StoreUnavailable
 from ...redis.interfaces import IRedis
-from ..postgresserver.servertime import ServerTime
+from ..servertime import ServerTime
 
 Operation: TypeAlias = Callable[[IRedis], Deferred[Any]]
 

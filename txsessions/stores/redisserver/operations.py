@@ -15,7 +15,7 @@ from ...errors import CorruptRecord, SessionEnded, SessionNotFound, VersionConfl
 from ...record import Change, Record
 from ...redis.errors import ServerError
 from ...redis.interfaces import IRedis
-from ..postgresserver.servertime import ServerTime
+from ..servertime import ServerTime
 from .fields import Damaged, fromFields, toCreate, toSave
 from .keys import Keys
 from .scripts import Scripts

@@ -12,7 +12,7 @@ from twisted.python.failure import Failure
 from ...record import Record
 from ...redis.errors import RedisError, ServerError
 from ...redis.interfaces import IRedis
-from ..postgresserver.servertime import ServerTime
+from ..servertime import ServerTime
 from .fields import Damaged, fromFields, number
 from .keys import Bucket, Keys, ownerOf
 from .scripts import Scripts

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from ...lifetime import deadline
 from ...redis.interfaces import IRedis
 from ..claim import Claim, Ending
-from ..postgresserver.servertime import ServerTime
+from ..servertime import ServerTime
 from .fields import Damaged, fromFields, number
 from .keys import BUCKETS, Bucket
 from .scripts import Scripts
