@@ -48,8 +48,11 @@ class HastyFile(SQLiteFile):
     """
     Broken on purpose: what is acknowledged is committed some time later, for
     several batches at once.
+
+    @ivar together: For how many.
     """
 
+    together = 10
     batches = 0
 
     @contextmanager
@@ -62,14 +65,14 @@ class HastyFile(SQLiteFile):
     @contextmanager
     def writing(self, until: float) -> Iterator[sqlite3.Connection]:
         """
-        Commit every tenth time.
+        Commit now and then.
         """
         connection = self._opened(until)
         if not connection.in_transaction:
             self._patiently(lambda: self._begin(connection), until)
         yield connection
         self.batches += 1
-        if self.batches % 10 == 0:
+        if self.batches % self.together == 0:
             connection.execute("COMMIT")
             self._lock.release()
 
