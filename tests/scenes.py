@@ -168,9 +168,8 @@ def answering(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:
     def render(request: Any) -> Any:
         result = answer(request)
         if iscoroutine(result):
-            ensureDeferred(result).addCallbacks(
-                lambda body: finish(request, body), request.processingFailed
-            )
+            done = ensureDeferred(result).addCallback(lambda body: finish(request, body))
+            done.addErrback(request.processingFailed).addErrback(lambda failure: None)
             return NOT_DONE_YET
         return result
 

@@ -6,7 +6,7 @@ response leaves before what it changed in them is saved.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -212,7 +212,7 @@ class SessionRequestMixin(_Request):
             if self._gate.isHolding:
                 self._stopProducer()
             self._gate.shut()
-        for commit in self._commits(Visit.lastCommit):
+        for commit in self._commits(isClientGone=True):
             commit.addErrback(self._notSavedForNobody)
         self._leaveSessions()
         super().connectionLost(reason)
@@ -403,20 +403,19 @@ class SessionRequestMixin(_Request):
                 return site
         return None
 
-    def _commits(
-        self, begin: Callable[[Visit], Deferred[None] | None] = Visit.pendingCommit
-    ) -> list[Deferred[None]]:
+    def _commits(self, isClientGone: bool = False) -> list[Deferred[None]]:
         """
         Begin to save what has changed.
         """
         commits = []
         for visit in (self._visits or {}).values():
-            try:
-                commit = begin(visit)
-            except Exception:
-                commit = fail()
-            if commit is not None:
-                commits.append(commit)
+            for session in visit.toCommit(isClientGone):
+                try:
+                    commit = session.pendingCommit()
+                except Exception:
+                    commit = fail()
+                if commit is not None:
+                    commits.append(commit)
         return commits
 
     def _pendingCommit(self) -> Deferred[None] | None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 
 from ..errors import CookieTooLate
@@ -92,29 +91,19 @@ class Visit:
         session = self.peek()
         return self._begin() if session is None else session
 
-    def pendingCommit(self) -> Deferred[None] | None:
+    def toCommit(self, isClientGone: bool = False) -> list[Session]:
         """
-        Begin to save what has changed.  See L{Session.pendingCommit}.
-        """
-        session = self.session
-        commit = session.pendingCommit() if isinstance(session, Session) else None
-        if not self._former:
-            return commit
-        commits = [former.pendingCommit() for former in self._ended()] + [commit]
-        waiting = [each for each in commits if each is not None]
-        if len(waiting) < 2:
-            return waiting[0] if waiting else None
-        return gatherResults(waiting, consumeErrors=True).addCallback(lambda _: None)
+        The sessions in which there may be something to save.
 
-    def lastCommit(self) -> Deferred[None] | None:
-        """
-        Begin to save what has changed, when the client has gone.  A session
-        whose token nobody will ever have need not be stored.
+        @param isClientGone: Whether nobody will ever get the token of a session
+            that is not stored yet, so that it need not be.
         """
         session = self.session
-        if self._isNew and isinstance(session, Session) and not session.isStored():
-            return None
-        return self.pendingCommit()
+        if not isinstance(session, Session):
+            return self._ended()
+        if isClientGone and self._isNew and not session.isStored():
+            return self._ended()
+        return [session, *self._ended()] if self._former else [session]
 
     def settle(self) -> None:
         """
