@@ -7,8 +7,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from trackedworkers import NOW, TIMEOUT, Worker, content, innermost, outcome, stored
 from twisted.internet.defer import Deferred
-from workers import NOW, TIMEOUT, Worker, content, outcome, stored
 
 from txsessions.errors import (
     InvalidSessionData,
@@ -18,27 +18,23 @@ from txsessions.errors import (
     StoreUnavailable,
     VersionConflict,
 )
+from txsessions.keeper import MAXIMUM_COLLISIONS
 from txsessions.lifetime import IDLE, LOGOUT, REVOKED
 from txsessions.record import Change
 from txsessions.size import MAXIMUM_BYTES
 from txsessions.stores.memory import MemoryStore
 from txsessions.testing import FailingStore, GatedStore, RecordingStore
 from txsessions.token import INSECURE, matches, parse
-from txsessions.tracker import MAXIMUM_COLLISIONS
 
 
 def newWorker(store: Any = None, **data: Any) -> Worker:
     """
     A session that is stored, with these data.
     """
-    inside = MemoryStore() if store is None else store
-    while hasattr(inside, "store"):
-        inside = inside.store
-    worker = Worker(inside)
-    worker.data.update(data)
-    assert worker.commit() == [None]
-    worker.store = worker.tracker._store = inside if store is None else store
-    return worker
+    first = Worker(innermost(MemoryStore() if store is None else store))
+    first.data.update(data)
+    assert first.commit() == [None]
+    return first if store is None else first.another(store)
 
 
 class TestCreate:
@@ -495,7 +491,7 @@ class TestOthers:
                 return answer
 
         answers: list[int] = []
-        one.tracker._store = SlowAnswers()
+        one.tracker._keeper._store = SlowAnswers()
         one.data["a"] = 1
         result = one.commit()
         two.data["a"] = 2
@@ -687,7 +683,7 @@ class TestModify:
         one = newWorker(n=1)
         two = one.another()
         two.tracker.end(LOGOUT)
-        one.tracker.isExact = False
+        one.tracker._keeper.isExact = False
         assert isinstance(outcome(one.tracker.modify(called.append))[0], SessionEnded)
         assert isinstance(outcome(two.tracker.modify(called.append))[0], SessionEnded)
         assert not called and one.ends == [LOGOUT]

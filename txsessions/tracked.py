@@ -145,14 +145,17 @@ def _changedFacts(live: Tracked, record: Record) -> dict[str, Any]:
     }
 
 
-def dueTouchOf(live: Tracked, record: Record) -> Change | None:
+def dueChangeOf(live: Tracked, record: Record) -> Change | None:
     """
-    The touch alone, if the stored C{lastModified} has grown so old that it has
-    to be written.
+    What has changed; or the touch alone, if the stored C{lastModified} has
+    grown so old that it has to be written; or C{None}.
     """
-    if live.lastModified - record.lastModified < touchInterval(record.sessionTimeout):
-        return None
-    return Change(record.sid, lastModified=live.lastModified)
+    change = changeOf(live, record)
+    if change is None and live.lastModified - record.lastModified >= touchInterval(
+        record.sessionTimeout
+    ):
+        return Change(record.sid, lastModified=live.lastModified)
+    return change
 
 
 def takeOver(live: Tracked, record: Record, before: Record | None) -> None:

@@ -1,18 +1,17 @@
 """
-What one live session owes its store: what it knows to be stored, what has
-changed since, and the steps that bring the two together.
+What one live session owes its store: what has changed since it was stored, and
+the steps that bring the two together, one after the other.
 
 One tracker stands behind each live session of a process.  It knows no web.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
-from twisted.python.failure import Failure
 
 from . import lifetime
 from .data import SessionData
@@ -22,13 +21,13 @@ from .errors import (
     SessionEnded,
     SessionError,
     SessionNotFound,
-    UnknownKey,
     VersionConflict,
 )
+from .keeper import Keeper
 from .record import UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
 from .size import checkSize
 from .token import INSECURE, digest, parseAny, sidOf
-from .tracked import Tracked, changeOf, dueTouchOf, recordOf, takeOver
+from .tracked import Tracked, changeOf, dueChangeOf
 from .turns import Turns
 
 T = TypeVar("T")
@@ -39,64 +38,43 @@ How often C{modify} reads anew when others are faster.  Between two processes
 that do nothing but change one key it takes two or three.
 """
 
-MAXIMUM_COLLISIONS: Final = 5
-"""
-How often a new session gets another token because the one it has is taken.
-With 128 random bits the first collision is a broken source already.
-"""
-
-REPEATED: Final = (
-    "every new token is that of another session: the source of randomness (site._entropy, or "
-    "the idFactory) repeats itself"
-)
-
-DEFINITE: Final = (VersionConflict, InvalidSessionData, UnknownKey)
-"""
-Answers of a store to a change that say for certain that it was not made.
-"""
-
 
 class Tracker:
     """
     Keeps one live session and its record together.
 
-    @ivar _live: The live session.
-    @ivar _store: The L{ISessionStore} where its record is; C{None} for a session
-        that lives in memory only.
-    @ivar record: What is known to be stored; C{None} before the first commit.
     @ivar endReason: Why it has ended; C{None} while it lives.
-    @ivar isExact: Whether C{record} is all that is stored, as far as this
-        process can know; not so when a save went on top of somebody else's, or
-        when the store did not say what became of it.
+    @ivar _live: The live session.
+    @ivar _store: The L{ISessionStore<txsessions.interfaces.ISessionStore>}
+        where its record is; C{None} for a session that lives in memory only.
+    @ivar _keeper: What is known of the record.
     @ivar _turns: The steps, one after the other.
     @ivar _isEnding: Whether the end still waits for its turn, or for the store.
-    @ivar _sent: The change that is on its way to the store, or C{None}.
-    @ivar _attempt: The record of which the store did not say whether it was
-        created; C{None} if there is none.
     """
 
-    __slots__ = (
-        "_attempt",
-        "_isEnding",
-        "_live",
-        "_sent",
-        "_store",
-        "_turns",
-        "endReason",
-        "isExact",
-        "record",
-    )
+    __slots__ = ("_isEnding", "_keeper", "_live", "_store", "_turns", "endReason")
 
-    def __init__(self, live: Tracked, store: Any, record: Record | None = None) -> None:
+    def __init__(self, live: Tracked, store: Any) -> None:
         self._live = live
         self._store = store
-        self.record = record
-        self.endReason: str | None = None
-        self.isExact = True
+        self._keeper = Keeper(live, store, self.lost)
         self._turns = Turns()
+        self.endReason: str | None = None
         self._isEnding = False
-        self._sent: Change | None = None
-        self._attempt: Record | None = None
+
+    @property
+    def record(self) -> Record | None:
+        """
+        What is known to be stored; C{None} before the first commit.
+        """
+        return self._keeper.record
+
+    @property
+    def isExact(self) -> bool:
+        """
+        Whether that is all that is stored, as far as this process can know.
+        """
+        return self._keeper.isExact
 
     def pendingCommit(self) -> Deferred[None] | None:
         """
@@ -110,10 +88,11 @@ class Tracker:
             return None
         if self._turns.isBusy:
             return self._turns.run(self._commit)
-        if self.record is None:
-            return self._turns.run(self._commit) if self._live.isWorthStoring() else None
-        change = changeOf(self._live, self.record) or dueTouchOf(self._live, self.record)
-        return None if change is None else self._turns.now(lambda: self._save(change))
+        live, record = self._live, self._keeper.record
+        if record is None:
+            return self._turns.run(self._commit) if live.isWorthStoring() else None
+        change = dueChangeOf(live, record)
+        return None if change is None else self._turns.now(lambda: self._keeper.save(change))
 
     def commit(self) -> Deferred[None]:
         """
@@ -123,9 +102,7 @@ class Tracker:
 
     def touch(self) -> Deferred[None]:
         """
-        Save the touch alone.
-
-        @return: As L{commit}.
+        Save the touch alone; as L{commit}.
         """
         return self._turns.run(self._touch)
 
@@ -158,28 +135,24 @@ class Tracker:
         End the session, here at once and then in the store.
 
         @return: A L{Deferred} that fires with L{None} when it has ended in the
-            store; and fails with L{StoreUnavailable}: it lives on then.
+            store; and fails with
+            L{StoreUnavailable<txsessions.errors.StoreUnavailable>}: it lives on
+            then.
         """
         if self.endReason is not None:
             return succeed(None)
         self.endReason = reason
-        if self.record is None and self._attempt is None and not self._turns.isBusy:
+        if self.record is None and not self._keeper.isUnsure and not self._turns.isBusy:
             self._live.ended(reason)
             return succeed(None)
         self._isEnding = True
-        return self._turns.run(self._end)
+        return self._turns.run(lambda: self._end(reason))
 
     def refresh(self, record: Record) -> None:
         """
         Take over what was loaded from the store, unless more is known already.
         """
-        before = self.record
-        if before is not None and record.version < before.version:
-            return
-        self.record = record
-        self.isExact = True
-        takeOver(self._live, record, before)
-        self._tellNews(record if self._sent is None else after(record, self._sent, record.version))
+        self._keeper.refresh(record)
 
     def lost(self, error: SessionNotFound) -> None:
         """
@@ -199,39 +172,51 @@ class Tracker:
         """
         Whether the store knows everything, as far as that can be told.
         """
-        if self.record is None or self._turns.isBusy:
+        record = self.record
+        if record is None or self._turns.isBusy:
             return False
         try:
-            return changeOf(self._live, self.record) is None and (
-                self._live.lastModified <= self.record.lastModified
+            return (
+                changeOf(self._live, record) is None
+                and self._live.lastModified <= record.lastModified
             )
         except InvalidSessionData:
             return False
 
     def forgetChanges(self) -> None:
         """
-        Go back to what is stored: the change could not be saved, and the one
-        who made it was told so.
+        Go back to what is stored, because what was changed could not be saved.
         """
-        if self.record is not None:
-            takeOver(self._live, self.record, None)
-            for part in self._live.parts():
-                part.forgetChanges()
+        self._keeper.forgetChanges()
 
     def _commit(self) -> Deferred[None] | None:
         """
-        One commit, when its turn has come.
-
-        @return: What to wait for; C{None} when it is done already.
+        One commit, when its turn has come; C{None} when it is done already.
         """
         if self._isOver():
             return fail(self._ended())
-        if self._attempt is not None:
-            return self._settle().addCallback(lambda _: self._commit())
+        if self._keeper.isUnsure:
+            return self._keeper.settle().addCallback(lambda _: self._commit())
         if self.record is None:
-            return self._create(0)
-        change = changeOf(self._live, self.record) or dueTouchOf(self._live, self.record)
-        return None if change is None else self._save(change)
+            return self._create()
+        change = dueChangeOf(self._live, self.record)
+        return None if change is None else self._keeper.save(change)
+
+    def _create(self, **facts: Any) -> Deferred[None]:
+        """
+        Store a session that is not stored yet; and end it there, if it has
+        ended meanwhile.
+
+        @param facts: Those that are to be others than those of the live session.
+        """
+
+        def created(_: None) -> Deferred[None] | None:
+            if not self._isOver():
+                return None
+            ending: Deferred[None] = self._store.deleteSession(self._sid(), self.endReason)
+            return ending.addCallback(lambda _: fail(self._ended()))
+
+        return self._keeper.create(**facts).addCallback(created)
 
     def _touch(self) -> Deferred[None] | None:
         """
@@ -239,99 +224,7 @@ class Tracker:
         """
         if self.record is None or self.endReason is not None:
             return None
-        return self._save(Change(self.record.sid, lastModified=self._live.lastModified))
-
-    def _create(self, collisions: int, **facts: Any) -> Deferred[None]:
-        """
-        Store a session that is not stored yet.
-
-        @param facts: Those that are to be others than those of the live session.
-        """
-        record = recordOf(self._live, **facts)
-
-        def created(isNew: bool) -> Deferred[None] | None:
-            if isNew:
-                return self._created(record)
-            if collisions == MAXIMUM_COLLISIONS:
-                raise SessionError(REPEATED)
-            self._live.renewToken()
-            facts.pop("verifier", None)
-            return self._create(collisions + 1, **facts)
-
-        def unknown(failure: Failure) -> Failure:
-            if not failure.check(*DEFINITE):
-                self._attempt = record
-            return failure
-
-        return self._store.createSession(record).addErrback(unknown).addCallback(created)
-
-    def _created(self, record: Record) -> Deferred[None] | None:
-        """
-        The session is stored now; unless it has ended meanwhile.
-        """
-        self._nowStored(record)
-        if not self._isOver():
-            return None
-        ending: Deferred[None] = self._store.deleteSession(record.sid, self.endReason)
-        return ending.addCallback(lambda _: fail(self._ended()))
-
-    def _settle(self) -> Deferred[None]:
-        """
-        Find out whether the session is stored, because the store did not answer
-        when it was to be created.
-        """
-        attempt = self._attempt
-        assert attempt is not None
-
-        def loaded(record: Record | None) -> None:
-            self._attempt = None
-            if record == attempt:
-                self._nowStored(attempt)
-
-        return self._store.loadSession(attempt.sid).addCallbacks(loaded, self._notSaved)
-
-    def _save(self, change: Change) -> Deferred[None] | None:
-        """
-        Apply a change to the stored record, and note what is stored then.
-
-        @return: What to wait for; C{None} when it is done already.
-        """
-        answer = self._store.saveSession(change)
-        if answer.called and not answer.paused and not isinstance(answer.result, Failure):
-            self._saved(answer.result, change)
-            return None
-        self._sent = change
-        self._tellStored(mergedAttributes(self._stored().attributes, change))
-        return answer.addCallbacks(self._saved, self._notSaved, callbackArgs=(change,))
-
-    def _saved(self, version: int, change: Change) -> None:
-        """
-        A change was applied.
-        """
-        record, self._sent = self._stored(), None
-        if change.isTouch:
-            self.isExact = self.isExact and version <= record.version
-            self.record = after(record, change, record.version)
-        elif version <= record.version:
-            # What is known was read from the store after this was applied.
-            self._tellNews(record)
-        else:
-            self.isExact = self.isExact and version == record.version + 1
-            self._nowStored(after(record, change, version))
-
-    def _notSaved(self, failure: Failure) -> Failure:
-        """
-        A change was refused: it may be that the session is no more.  Or nobody
-        knows what became of it.
-        """
-        self._sent = None
-        if isinstance(failure.value, SessionNotFound):
-            self.lost(failure.value)
-        elif not failure.check(*DEFINITE):
-            self.isExact = False
-        if self.record is not None:
-            self._tellStored(self.record.attributes)
-        return failure
+        return self._keeper.save(Change(self._sid(), lastModified=self._live.lastModified))
 
     @inlineCallbacks
     def _modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Any:
@@ -339,10 +232,11 @@ class Tracker:
         One C{modify}, when its turn has come.
         """
         yield self._commit()
+        keeper = self._keeper
         for attempt in range(MAXIMUM_TRIES):
-            if attempt or not self.isExact:
-                yield self._reload()
-            record = self._stored()
+            if attempt or not keeper.isExact:
+                yield keeper.reload()
+            record = keeper.stored()
             data = SessionData(record.attributes)
             result = function(data)
             changed, removed = data.changes()
@@ -357,10 +251,10 @@ class Tracker:
             )
             checkSize(mergedAttributes(record.attributes, change))
             try:
-                version = yield self._store.saveSession(change).addErrback(self._notSaved)
+                version = yield self._store.saveSession(change).addErrback(keeper.refused)
             except VersionConflict:
                 continue
-            self.refresh(after(record, change, version))
+            keeper.refresh(after(record, change, version))
             return result
         raise VersionConflict(self._sid())
 
@@ -377,11 +271,11 @@ class Tracker:
         facts: dict[str, Any] = {"verifier": digest(parsed.verifier, live.audience or INSECURE)}
         if sessionKey is not UNCHANGED:
             facts["sessionKey"] = sessionKey
-        if self._attempt is not None:
-            yield self._settle()
+        if self._keeper.isUnsure:
+            yield self._keeper.settle()
         if self.record is None:
             before = live.uid
-            yield self._create(0, **facts)
+            yield self._create(**facts)
             isToken = live.uid == before
         else:
             isToken = yield self._saveRework(facts)
@@ -400,51 +294,36 @@ class Tracker:
         @param facts: The verifier, and the owner if that is to be another one.
         @return: A L{Deferred} that fires with whether it is the verifier now.
         """
+        keeper, live = self._keeper, self._live
         for _ in range(MAXIMUM_TRIES):
-            record = self._stored()
-            change = changeOf(self._live, record)
-            if change is None:
-                change = Change(record.sid, lastModified=self._live.lastModified)
+            record = keeper.stored()
+            change = changeOf(live, record) or Change(record.sid, lastModified=live.lastModified)
             try:
-                yield self._save(attrs.evolve(change, expectedVerifier=record.verifier, **facts))
+                yield keeper.save(attrs.evolve(change, expectedVerifier=record.verifier, **facts))
                 return True
             except VersionConflict:
-                yield self._reload()
-            if facts.get("sessionKey", UNCHANGED) in (UNCHANGED, self._stored().sessionKey):
+                yield keeper.reload()
+            if facts.get("sessionKey", UNCHANGED) in (UNCHANGED, keeper.stored().sessionKey):
                 yield self._commit()
                 return False
         raise VersionConflict(self._sid())
 
-    def _reload(self) -> Deferred[None]:
-        """
-        Read the record anew.
-        """
-
-        def loaded(record: Record | None) -> None:
-            if record is None:
-                raise SessionNotFound(self._sid())
-            self.refresh(record)
-
-        return self._store.loadSession(self._sid()).addCallback(loaded).addErrback(self._notSaved)
-
     @inlineCallbacks
-    def _end(self) -> Any:
+    def _end(self, reason: str) -> Any:
         """
         End it in the store, when its turn has come.
         """
-        reason = self.endReason
-        assert reason is not None
         try:
-            if self._attempt is not None:
+            if self._keeper.isUnsure:
                 # Whatever comes of it: nobody was told that it is stored.
-                yield self._settle().addErrback(lambda failure: failure.trap(SessionError))
+                yield self._keeper.settle().addErrback(lambda failure: failure.trap(SessionError))
             if self.record is not None:
-                yield self._store.deleteSession(self.record.sid, reason)
+                yield self._store.deleteSession(self._sid(), reason)
         except (SessionNotFound, CorruptRecord):
             pass
         except BaseException:
             self.endReason = None
-            self.isExact = False
+            self._keeper.isExact = False
             raise
         finally:
             self._isEnding = False
@@ -462,34 +341,6 @@ class Tracker:
         The error for what comes too late.
         """
         return SessionEnded(self._sid(), self.endReason or lifetime.REVOKED)
-
-    def _nowStored(self, record: Record) -> None:
-        """
-        Note that this is what is stored.
-        """
-        self.record = record
-        self._tellStored(record.attributes)
-
-    def _tellStored(self, attributes: Mapping[str, bytes]) -> None:
-        """
-        Tell the parts of the session what is stored, or on its way there.
-        """
-        for part in self._live.parts():
-            part.stored(attributes)
-
-    def _tellNews(self, record: Record) -> None:
-        """
-        Tell the parts of the session what others have stored.
-        """
-        for part in self._live.parts():
-            part.refresh(record.attributes)
-
-    def _stored(self) -> Record:
-        """
-        The record, of a session that is known to be stored.
-        """
-        assert self.record is not None, "the session is not stored yet"
-        return self.record
 
     def _sid(self) -> str:
         """

@@ -17,13 +17,13 @@ from ..cookie import SessionCookie
 from ..duties import Duties
 from ..errors import SessionError, SessionNotFound
 from ..interfaces import ISessionStore
+from ..keeper import MAXIMUM_COLLISIONS, REPEATED
 from ..manager import SessionManager
 from ..record import Record
 from ..session import RETRY, Session
 from ..stores.claim import Ending
 from ..stores.memory import MemoryStore
 from ..token import sidOf
-from ..tracker import MAXIMUM_COLLISIONS, REPEATED
 from .live import LiveSessions
 from .lookup import SessionLookup
 from .request import Request, SessionRequestMixin

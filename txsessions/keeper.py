@@ -1,0 +1,233 @@
+"""
+What is known of the record of one live session, and the single steps that
+change it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from .errors import (
+    InvalidSessionData,
+    SessionError,
+    SessionNotFound,
+    UnknownKey,
+    VersionConflict,
+)
+from .record import Change, Record, after, mergedAttributes
+from .tracked import Tracked, recordOf, takeOver
+
+MAXIMUM_COLLISIONS: Final = 5
+"""
+How often a new session gets another token because the one it has is taken.
+With 128 random bits the first collision is a broken source already.
+"""
+
+REPEATED: Final = (
+    "every new token is that of another session: the source of randomness (site._entropy, or "
+    "the idFactory) repeats itself"
+)
+
+DEFINITE: Final = (VersionConflict, InvalidSessionData, UnknownKey)
+"""
+Answers of a store to a change that say for certain that it was not made.
+"""
+
+
+class Keeper:
+    """
+    Keeps the books of one session.  One step at a time.
+
+    @ivar record: What is known to be stored; C{None} before it is created.
+    @ivar isExact: Whether C{record} is all that is stored, as far as this
+        process can know; not so when a save went on top of somebody else's, or
+        when the store did not say what became of it.
+    @ivar isUnsure: Whether the store did not say whether the session was
+        created.
+    @ivar _live: The live session.
+    @ivar _store: The L{ISessionStore<txsessions.interfaces.ISessionStore>}
+        where its record is.
+    @ivar _lost: Called when the store says that the session is no more.
+    @ivar _attempt: The record that was to be created when C{isUnsure}.
+    @ivar _sent: The change that is on its way to the store, or C{None}.
+    """
+
+    __slots__ = ("_attempt", "_live", "_lost", "_sent", "_store", "isExact", "record")
+
+    def __init__(
+        self, live: Tracked, store: Any, lost: Callable[[SessionNotFound], object]
+    ) -> None:
+        self._live = live
+        self._store = store
+        self._lost = lost
+        self.record: Record | None = None
+        self.isExact = True
+        self._attempt: Record | None = None
+        self._sent: Change | None = None
+
+    @property
+    def isUnsure(self) -> bool:
+        """
+        See the class.
+        """
+        return self._attempt is not None
+
+    def refresh(self, record: Record) -> None:
+        """
+        Take over what was loaded from the store, unless more is known already.
+        """
+        before = self.record
+        if before is not None and record.version < before.version:
+            return
+        self.record = record
+        self.isExact = True
+        takeOver(self._live, record, before)
+        self._tellNews(record if self._sent is None else after(record, self._sent, record.version))
+
+    def forgetChanges(self) -> None:
+        """
+        Give the live session what is stored.
+        """
+        if self.record is not None:
+            takeOver(self._live, self.record, None)
+            for part in self._live.parts():
+                part.forgetChanges()
+
+    def create(self, collisions: int = 0, **facts: Any) -> Deferred[None]:
+        """
+        Store a session that is not stored yet; under another token if the one
+        it has is taken.
+
+        @param facts: Those that are to be others than those of the live session.
+        @return: A L{Deferred} that fires with L{None} when it is stored.
+        """
+        record = recordOf(self._live, **facts)
+
+        def created(isNew: bool) -> Deferred[None] | None:
+            if isNew:
+                self._nowStored(record)
+                return None
+            if collisions == MAXIMUM_COLLISIONS:
+                raise SessionError(REPEATED)
+            self._live.renewToken()
+            facts.pop("verifier", None)
+            return self.create(collisions + 1, **facts)
+
+        def unknown(failure: Failure) -> Failure:
+            if not failure.check(*DEFINITE):
+                self._attempt = record
+            return failure
+
+        answer: Deferred[bool] = self._store.createSession(record)
+        return answer.addErrback(unknown).addCallback(created)
+
+    def settle(self) -> Deferred[None]:
+        """
+        Find out whether the session is stored, when that is not known.
+
+        @return: A L{Deferred} that fires with L{None} when it is.
+        """
+        attempt = self._attempt
+        assert attempt is not None, "it is known whether the session is stored"
+
+        def loaded(record: Record | None) -> None:
+            self._attempt = None
+            if record == attempt:
+                self._nowStored(attempt)
+
+        answer: Deferred[Record | None] = self._store.loadSession(attempt.sid)
+        return answer.addCallbacks(loaded, self.refused)
+
+    def save(self, change: Change) -> Deferred[None] | None:
+        """
+        Apply a change to the stored record, and note what is stored then.
+
+        @return: What to wait for; C{None} when it is done already.
+        """
+        answer = self._store.saveSession(change)
+        if answer.called and not answer.paused and not isinstance(answer.result, Failure):
+            self._saved(answer.result, change)
+            return None
+        self._sent = change
+        self._tellStored(mergedAttributes(self.stored().attributes, change))
+        done: Deferred[None] = answer.addCallbacks(
+            self._saved, self.refused, callbackArgs=(change,)
+        )
+        return done
+
+    def reload(self) -> Deferred[None]:
+        """
+        Read the record anew.
+
+        @return: A L{Deferred} that fires with L{None} when that is done.
+        """
+        sid = self.stored().sid
+
+        def loaded(record: Record | None) -> None:
+            if record is None:
+                raise SessionNotFound(sid)
+            self.refresh(record)
+
+        answer: Deferred[Record | None] = self._store.loadSession(sid)
+        return answer.addCallback(loaded).addErrback(self.refused)
+
+    def refused(self, failure: Failure) -> Failure:
+        """
+        A step was refused: it may be that the session is no more.  Or nobody
+        knows what became of it.
+        """
+        self._sent = None
+        if isinstance(failure.value, SessionNotFound):
+            self._lost(failure.value)
+        elif not failure.check(*DEFINITE):
+            self.isExact = False
+        if self.record is not None:
+            self._tellStored(self.record.attributes)
+        return failure
+
+    def stored(self) -> Record:
+        """
+        The record, of a session that is known to be stored.
+        """
+        assert self.record is not None, "the session is not stored yet"
+        return self.record
+
+    def _saved(self, version: int, change: Change) -> None:
+        """
+        A change was applied.
+        """
+        record, self._sent = self.stored(), None
+        if change.isTouch:
+            self.isExact = self.isExact and version <= record.version
+            self.record = after(record, change, record.version)
+        elif version <= record.version:
+            # What is known was read from the store after this was applied.
+            self._tellNews(record)
+        else:
+            self.isExact = self.isExact and version == record.version + 1
+            self._nowStored(after(record, change, version))
+
+    def _nowStored(self, record: Record) -> None:
+        """
+        Note that this is what is stored.
+        """
+        self.record = record
+        self._tellStored(record.attributes)
+
+    def _tellStored(self, attributes: Mapping[str, bytes]) -> None:
+        """
+        Tell the parts of the session what is stored, or on its way there.
+        """
+        for part in self._live.parts():
+            part.stored(attributes)
+
+    def _tellNews(self, record: Record) -> None:
+        """
+        Tell the parts of the session what others have stored.
+        """
+        for part in self._live.parts():
+            part.refresh(record.attributes)
