@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred
+from twisted.internet.defer import Deferred, fail, inlineCallbacks, maybeDeferred, succeed
 from twisted.python.failure import Failure
 
 from ..errors import StoreUnavailable
@@ -28,11 +28,13 @@ class Lines:
 
     @ivar _lines: For each session the calls that are not done.
     @ivar _count: How many that are in all.
+    @ivar _idle: Those who wait until there is none.
     """
 
     def __init__(self) -> None:
         self._lines: dict[str, deque[tuple[Callable[[], Any], Deferred[Any]]]] = {}
         self._count = 0
+        self._idle: list[Deferred[None]] = []
 
     def call(self, sid: str, function: Callable[[], Any]) -> Deferred[Any]:
         """
@@ -55,6 +57,18 @@ class Lines:
             line.append((function, answer))
         return answer
 
+    def whenIdle(self) -> Deferred[None]:
+        """
+        Wait until all calls are done.
+
+        @return: A L{Deferred} that fires with L{None}.
+        """
+        if not self._count:
+            return succeed(None)
+        idle: Deferred[None] = Deferred()
+        self._idle.append(idle)
+        return idle
+
     @inlineCallbacks
     def _work(self, sid: str) -> Any:
         """
@@ -72,3 +86,7 @@ class Lines:
             if not line:
                 del self._lines[sid]
             answer.callback(result)
+            if not self._count:
+                waiting, self._idle = self._idle, []
+                for idle in waiting:
+                    idle.callback(None)
