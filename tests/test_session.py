@@ -445,7 +445,7 @@ class TestTouch:
         """
         A store that cannot hear of a touch when it has to is told again.
         """
-        it = scene(wrap=lambda store: FailingStore(store))
+        it = scene(wrap=FailingStore)
         browser = it.browser()
         it.get(browser, count)
         it.clock.advance(10)

@@ -794,9 +794,7 @@ class TestAttribution:
     Whose response carries the cookie of a log-in or a log-out.
     """
 
-    def handlers(
-        self, act: Callable[[Any], Any]
-    ) -> dict[str, Callable[[Any, Deferred[None]], Any]]:
+    def handlers(self, act: Callable[[Any], Any]) -> dict[str, Any]:
         """
         Handlers of all styles, which wait for a Deferred and then act.
         """

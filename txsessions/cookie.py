@@ -192,8 +192,9 @@ class SessionCookie:
         """
         Refuse what no browser would take.
         """
-        if self.name.lower().startswith(("__host-", "__secure-")):
-            raise ValueError("say prefix='__Host-' and not name='__Host-…'")
+        for name in (self.name, self.secureName):
+            if name.lower().startswith(("__host-", "__secure-")):
+                raise ValueError("say prefix='__Host-', and not name='__Host-…'")
         if self.prefix and self.secure == "never":
             raise ValueError(f"prefix={self.prefix!r} needs Secure, and secure='never' denies it")
         if self.prefix == "__Host-" and (self.path != "/" or self.domain is not None):
