@@ -39,6 +39,7 @@ from txsessions.stores.plain import plainOf, recordOf
 from txsessions.testing.contract import (
     AdministrationContract,
     AvailabilityContract,
+    ConnectedContract,
     CorruptionContract,
     DurabilityContract,
     IndexContract,
@@ -103,7 +104,9 @@ class LateStore(DictStore):
         return deferLater(reactor, self.pauses[0])
 
 
-class OwnContract(StoreContract, SweepContract, IndexContract, AdministrationContract):
+class OwnContract(
+    StoreContract, SweepContract, IndexContract, AdministrationContract, ConnectedContract
+):
     """
     What any store of three methods owes once it is adapted.
     """
@@ -284,8 +287,9 @@ class TestAdapter:
         """
         whole = ISessionStoreAdministration(store)
         assert (whole.isMultiprocessSafe, whole.isThreadSafe) == (False, False)
-        store.isMultiprocessSafe = True
-        assert whole.isMultiprocessSafe is True
+        safe = DictStore()
+        safe.isMultiprocessSafe = True
+        assert ISessionStoreAdministration(safe).isMultiprocessSafe is True
 
     @pytest_twisted.ensureDeferred
     async def test_withoutTheBaseClass(self) -> None:
@@ -312,6 +316,9 @@ class TestAdapter:
 
             def iterSessions(self) -> Any:
                 return self.records.values()
+
+            def close(self) -> Any:
+                pass
 
         whole = ISessionStore(Bare())
         await whole.createSession(newRecord())
@@ -484,6 +491,27 @@ class TestAdapter:
         assert not isinstance(caught.value, SessionEnded)
         assert await whole.findSessions("anna") == []
         assert store.records == {}
+
+
+class TestClose:
+    """
+    The end of a process.
+    """
+
+    @pytest_twisted.ensureDeferred
+    async def test_waits(self) -> None:
+        """
+        The store is closed when all calls on it are done, also those whose
+        callers gave up.
+        """
+        store = LateStore()
+        store.close = lambda: store.calls.append("close")  # type: ignore[method-assign,func-returns-value]
+        whole: Any = ISessionStore(store)
+        create = whole.createSession(newRecord())
+        create.addErrback(lambda failure: None)
+        create.cancel()
+        await whole.close()
+        assert store.calls == ["load", "save", "close"]
 
 
 class Unordered:

@@ -20,6 +20,7 @@ from ..errors import (
     SessionNotFound,
 )
 from ..interfaces import (
+    IConnectedStore,
     ISessionIndex,
     ISessionStore,
     ISessionStoreAdministration,
@@ -50,7 +51,9 @@ How many sessions are dealt with at the same time where all are.
 """
 
 
-@implementer(ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration)
+@implementer(
+    ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration, IConnectedStore
+)
 class OneProcessStore:
     """
     A whole store over an
@@ -62,8 +65,9 @@ class OneProcessStore:
     the store of three methods cannot do is "unavailable".
 
     @ivar clock: See L{ISessionStore}.
-    @ivar _store: The store of three methods.
-    @ivar _shelf: What is in it.
+    @ivar isMultiprocessSafe: What the store of three methods says.
+    @ivar isThreadSafe: What the store of three methods says.
+    @ivar _shelf: What is in the store of three methods.
     @ivar _lines: The calls that wait for each other.
     @ivar _ends: What has ended.
     @ivar _index: The sessions that were seen.
@@ -72,26 +76,13 @@ class OneProcessStore:
 
     def __init__(self, store: Any) -> None:
         self.clock: IReactorTime | None = None
-        self._store = store
+        self.isMultiprocessSafe = bool(store.isMultiprocessSafe)
+        self.isThreadSafe = bool(store.isThreadSafe)
         self._shelf = Shelf(store)
         self._lines = Lines()
         self._ends = Remembrance()
         self._index = Index()
         self._hasLearned = False
-
-    @property
-    def isMultiprocessSafe(self) -> bool:
-        """
-        What the store of three methods says.
-        """
-        return bool(self._store.isMultiprocessSafe)
-
-    @property
-    def isThreadSafe(self) -> bool:
-        """
-        What the store of three methods says.
-        """
-        return bool(self._store.isThreadSafe)
 
     def loadSession(self, sid: str, default: T | None = None) -> Deferred[Record | T | None]:
         """
@@ -168,6 +159,14 @@ class OneProcessStore:
         See L{ISessionStoreAdministration.deleteOldSessions}.
         """
         return Deferred.fromCoroutine(self._deleteOld(self._now() - 60 * minutes))
+
+    def close(self) -> Deferred[None]:
+        """
+        See L{IConnectedStore.close}.
+        """
+        return self._lines.whenIdle().addCallback(
+            lambda _: Deferred.fromCoroutine(self._shelf.close())
+        )
 
     async def _load(self, sid: str, default: Any) -> Any:
         """

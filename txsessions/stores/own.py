@@ -17,6 +17,7 @@ from twisted.python.components import registerAdapter
 from zope.interface import Attribute, Interface, implementer
 
 from ..interfaces import (
+    IConnectedStore,
     ISessionIndex,
     ISessionStore,
     ISessionStoreAdministration,
@@ -77,6 +78,12 @@ class ISimpleSessionStore(Interface):
             once) or asynchronous; none if there is no way to know.
         """
 
+    def close() -> Any:
+        """
+        Let go of what is held on to, such as a connection.  No call is under
+        way then; one that comes later opens it again.
+        """
+
 
 @implementer(ISimpleSessionStore)
 class SessionStore(ABC):
@@ -120,6 +127,12 @@ class SessionStore(ABC):
         """
         return ()
 
+    def close(self) -> Any:
+        """
+        See L{ISimpleSessionStore.close}.
+        """
+        return None
+
 
 def adapt(store: Any) -> OneProcessStore:
     """
@@ -138,4 +151,5 @@ registerAdapter(
     ISessionSweep,
     ISessionIndex,
     ISessionStoreAdministration,
+    IConnectedStore,
 )

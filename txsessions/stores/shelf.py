@@ -65,6 +65,12 @@ class Shelf:
         """
         await self._ask(self._store.setup)
 
+    async def close(self) -> None:
+        """
+        Let the store let go of what it holds on to.
+        """
+        await self._ask(self._store.close)
+
     async def records(self) -> AsyncIterator[Record]:
         """
         All records that are kept, as far as the store tells.
