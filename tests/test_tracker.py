@@ -985,6 +985,23 @@ class TestEnd:
         store.openAll()
         assert end == [None] and worker.ends == [LOGOUT]
 
+    @pytest.mark.parametrize("isDown", [True, False])
+    def test_twice(self, isDown: bool) -> None:
+        """
+        Who ends a session whose end is under way waits for it, and tries again if that fails.
+        """
+        store = GatedStore(FailingStore(MemoryStore()))
+        worker = newWorker(store)
+        ends = [outcome(worker.tracker.end(reason)) for reason in (LOGOUT, REVOKED)]
+        if isDown:
+            store.store.fail()
+        assert store.names == ["deleteSession"]
+        store.open()
+        store.store.mend()
+        store.openAll()
+        assert isinstance(ends[0][0], StoreUnavailable) is isDown and ends[1] == [None]
+        assert worker.ends == [REVOKED if isDown else LOGOUT] and stored(worker) is None
+
     @pytest.mark.parametrize("error", [ValueError, KeyError])
     def test_failedOddly(self, error: type[Exception]) -> None:
         """

@@ -86,12 +86,10 @@ class Tracker:
         """
         if self.endReason is not None:
             return None
-        if self._turns.isBusy:
-            return self._turns.run(self._commit)
         live, record = self._live, self._keeper.record
-        if record is None:
-            return self._turns.run(self._commit) if live.isWorthStoring() else None
-        change = dueChangeOf(live, record)
+        if self._turns.isBusy or (record is None and live.isWorthStoring()):
+            return self._turns.run(self._commit)
+        change = None if record is None else dueChangeOf(live, record)
         return None if change is None else self._turns.now(lambda: self._keeper.save(change))
 
     def commit(self) -> Deferred[None]:
@@ -139,9 +137,9 @@ class Tracker:
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>}: it lives on
             then.
         """
-        if self.endReason is not None:
+        if self._isOver():
             return succeed(None)
-        self.endReason = reason
+        self.endReason = self.endReason or reason
         if self.record is None and not self._keeper.isUnsure and not self._turns.isBusy:
             self._live.ended(reason)
             return succeed(None)
@@ -311,8 +309,11 @@ class Tracker:
     @inlineCallbacks
     def _end(self, reason: str) -> Any:
         """
-        End it in the store, when its turn has come.
+        End it in the store, when its turn has come; unless it has been.
         """
+        if self._isOver():
+            return
+        self.endReason, self._isEnding = reason, True
         try:
             if self._keeper.isUnsure:
                 # Whatever comes of it: nobody was told that it is stored.
@@ -331,8 +332,8 @@ class Tracker:
 
     def _isOver(self) -> bool:
         """
-        Whether nothing may be saved any more.  What was to be saved before the
-        end still is, because the end may fail.
+        Whether nothing may be saved any more; until the end is known to the
+        store something may.
         """
         return self.endReason is not None and not self._isEnding
 
