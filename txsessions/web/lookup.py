@@ -139,7 +139,9 @@ class SessionLookup:
         site = self._site
         if record is None or record is SUPERSEDED:
             live = site.sessions.bySid(sidOf(value))
-            if live is not None and live.isStored() and live.uid == value:
+            if live is not None and not live.isStored():
+                return self._ifOpened(live, value, audience)
+            if live is not None and live.uid == value:
                 site.recheck(live)
             return record
         session = site.adoptRecord(value, record)
