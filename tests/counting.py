@@ -113,7 +113,7 @@ class Begin(Page):
 
 class Hold(Page):
     """
-    Sets one key at once, and answers when it is let go.
+    Sets one key, and answers, when it is let go.
     """
 
     def __init__(self, held: dict[str, Deferred[None]]) -> None:
@@ -134,7 +134,7 @@ class Hold(Page):
 
 class LetGo(Page):
     """
-    Lets L{Hold} answer; says whether there was anything to let go.
+    Lets L{Hold} answer.
     """
 
     def __init__(self, held: dict[str, Deferred[None]]) -> None:
@@ -145,10 +145,24 @@ class LetGo(Page):
         """
         See L{Page.answer}.
         """
-        held = self._held.pop(arguments(request)[0], None)
-        if held is not None:
-            held.callback(None)
-        return held is not None
+        self._held.pop(arguments(request)[0]).callback(None)
+        return True
+
+
+class Held(Page):
+    """
+    Whether L{Hold} holds somebody.
+    """
+
+    def __init__(self, held: dict[str, Deferred[None]]) -> None:
+        super().__init__()
+        self._held = held
+
+    async def answer(self, request: Any) -> Any:
+        """
+        See L{Page.answer}.
+        """
+        return arguments(request)[0] in self._held
 
 
 class LogOut(Page):
@@ -191,6 +205,7 @@ class Counting(Resource):
             b"add": Add(),
             b"begin": Begin(),
             b"hold": Hold(held),
+            b"held": Held(held),
             b"letgo": LetGo(held),
             b"logout": LogOut(),
             b"peek": Peek(),

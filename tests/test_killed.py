@@ -79,7 +79,7 @@ async def test_terminated(tmp_path: Path) -> None:
     assertKept(await tried(tmp_path, "sqlite:sessions.db", fault="terminate", rate=200))
 
 
-@pytest.mark.parametrize("store", ["hasty.HastyStore:sessions.db", "memory"])
+@pytest.mark.parametrize("store", ["careless.HastyStore:sessions.db", "memory"])
 @pytest_twisted.ensureDeferred
 async def test_hastyStore(tmp_path: Path, store: str) -> None:
     """
