@@ -176,6 +176,20 @@ class TestJSONStore(
         assert not os.path.exists(fileOf(store, record.sid))
 
     @promise
+    async def test_endsAreBounded(self, store: JSONStore) -> None:
+        """
+        No more than so many ends are remembered, those that came last.
+        """
+        store._survey._index._maximum = 3
+        records = [await self.newSession(store) for _ in range(5)]
+        for record in records:
+            await store.deleteSession(record.sid)
+            await self.advance(1)
+        await store.claimExpired(1)
+        left = [os.path.exists(fileOf(store, record.sid)) for record in records]
+        assert left == [False, False, True, True, True]
+
+    @promise
     async def test_unfinishedFiles(self, store: JSONStore) -> None:
         """
         A file that a crash left half-written is no session, and is removed when
@@ -350,6 +364,27 @@ class TestDirectory:
         """
         (tmp_path / "store.json").write_text('["x"]')
         assert "no directory of sessions" in await self.refusal(str(tmp_path))
+
+    @pytest_twisted.ensureDeferred
+    async def test_anotherUser(self, tmp_path: Path) -> None:
+        """
+        A directory of another user is refused, since that user can read it.
+        """
+        if os.geteuid() != 0:
+            pytest.skip("only the superuser can give a directory to somebody else")
+        os.chown(tmp_path, 65534, 65534)
+        assert "belongs to another user" in await self.refusal(str(tmp_path))
+
+    @pytest_twisted.ensureDeferred
+    async def test_closesItself(self, tmp_path: Path) -> None:
+        """
+        A directory that somebody made for it is closed to all others.
+        """
+        tmp_path.chmod(0o755)
+        store = JSONStore(tmp_path)
+        await store.setup()
+        await store.close()
+        assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
     @pytest_twisted.ensureDeferred
     async def test_half(self, tmp_path: Path) -> None:

@@ -30,9 +30,10 @@ class ISimpleSessionStore(Interface):
     """
     Keeps plain dictionaries (L{txsessions.stores.plain}), each under its C{sid}.
 
-    Any method may return its result, a L{Deferred} or a coroutine.  For one
-    C{sid} there is never more than one call under way.  What a method raises
-    is logged, and to whoever asked the store is unavailable.
+    Any method may return its result, a
+    L{Deferred<twisted.internet.defer.Deferred>} or a coroutine.  For one C{sid}
+    there is never more than one call under way.  What a method raises is
+    logged, and to whoever asked the store is unavailable.
     """
 
     isMultiprocessSafe = Attribute("See L{ISessionStoreAdministration}.")
