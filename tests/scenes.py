@@ -85,13 +85,17 @@ class Scene:
     @ivar errors: What was logged.
     """
 
-    def __init__(self, memory: MemoryStore | None = None, wrap: Any = lambda store: store) -> None:
+    def __init__(
+        self,
+        errors: Errors,
+        memory: MemoryStore | None = None,
+        wrap: Any = lambda store: store,
+    ) -> None:
         self.clock = Clock()
         self.clock.advance(1_000_000)
         self.memory = MemoryStore() if memory is None else memory
         self.store = wrap(self.memory)
-        self.errors = Errors()
-        globalLogPublisher.addObserver(self.errors)
+        self.errors = errors
         self._browsers: list[Browser] = []
         self._answers: dict[bytes, Callable[[Any], Any]] = {}
         self.site = self.makeSite()
@@ -140,8 +144,6 @@ class Scene:
         """
         for browser in self._browsers:
             browser.close()
-        globalLogPublisher.removeObserver(self.errors)
-        assert self.errors.texts() == []
         assert self.clock.getDelayedCalls() == []
 
 
@@ -150,14 +152,18 @@ def scenes() -> Iterator[Callable[..., Scene]]:
     Makes scenes, and closes them.
     """
     made: list[Scene] = []
+    errors = Errors()
+    globalLogPublisher.addObserver(errors)
 
     def make(*arguments: Any, **options: Any) -> Scene:
-        made.append(Scene(*arguments, **options))
+        made.append(Scene(errors, *arguments, **options))
         return made[-1]
 
     yield make
     for scene in made:
         scene.close()
+    globalLogPublisher.removeObserver(errors)
+    assert errors.texts() == []
 
 
 def answering(answer: Callable[[Any], Any]) -> Callable[[Any], Any]:

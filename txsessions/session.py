@@ -395,12 +395,11 @@ class Session(server.Session):
         """
         See L{txsessions.tracked.Tracked}.
         """
-        before, self.uid = self.uid, self.site.newToken()
-        self._sid = None
-        sessions = self.site.sessions
-        if sessions.get(before) is self:
-            del sessions[before]
-        sessions[self.uid] = self
+        token, sessions = self.site.newToken(), self.site.sessions
+        if sessions.get(self.uid) is self:
+            del sessions[self.uid]
+        self.uid, self._sid = token, None
+        sessions[token] = self
         self.watch()
 
     def ended(self, reason: str) -> None:

@@ -4,11 +4,14 @@ No cache may give one visitor's page to another.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from twisted.web.http_headers import Headers
 
 _SHARING: Final = (b"public", b"s-maxage")
+
+_findMembers = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+').findall
 
 
 def keepPrivate(headers: Headers) -> None:
@@ -25,16 +28,19 @@ def keepPrivate(headers: Headers) -> None:
     if b"*" not in vary and b"cookie" not in [name.lower() for name in vary]:
         headers.setRawHeaders(b"Vary", [b", ".join([*vary, b"Cookie"])])
     rules = _members(headers, b"cache-control")
-    names = [rule.partition(b"=")[0].strip().lower() for rule in rules]
-    if b"private" in names or b"no-store" in names:
-        return
-    kept = [rule for rule, name in zip(rules, names, strict=True) if name not in _SHARING]
-    headers.setRawHeaders(b"Cache-Control", [b", ".join([b"private", *kept])])
+    kept = [rule for rule in rules if rule.partition(b"=")[0].strip().lower() not in _SHARING]
+    # One that names fields, private="X-One", is for these fields only.
+    if not {b"private", b"no-store"}.intersection(rule.lower() for rule in kept):
+        kept.insert(0, b"private")
+    if kept != rules:
+        headers.setRawHeaders(b"Cache-Control", [b", ".join(kept)])
 
 
 def _members(headers: Headers, name: bytes) -> list[bytes]:
     """
-    The members of a header that is a list (RFC 9110, 5.6.1).
+    The members of a header that is a list; a comma within quotes separates none
+    (RFC 9110, 5.6.1 and 5.6.4).
     """
     values = headers.getRawHeaders(name) or []
-    return [member.strip() for value in values for member in value.split(b",") if member.strip()]
+    members = [member.strip() for value in values for member in _findMembers(value)]
+    return [member for member in members if member]
