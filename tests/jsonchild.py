@@ -33,7 +33,7 @@ class UnlockedShard(Shard):
         """
         Pretend.
         """
-        self._isLocked = True
+        self.isLocked = True
 
 
 async def increment(store: JSONStore, sid: str, count: str) -> Any:

@@ -385,6 +385,7 @@ class TestLock:
         save = store.saveSession(Change(SID, set={"data:a": b"1"}))
         with pytest.raises(StoreTimedOut):
             await save
+        assert (await store.loadSession(SID)).version == 1
         begin = monotonic()
         held = [store.saveSession(Change(SID, set={"data:a": b"1"})) for _ in range(20)]
         free = newSession(store, "f" * 32)

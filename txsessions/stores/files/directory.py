@@ -38,6 +38,11 @@ NEW_LABEL: Final = "store.tmp"
 The name of that file while it is being written.
 """
 
+FOUND: Final = "lost+found"
+"""
+The name of what a file system has of its own where a volume is mounted.
+"""
+
 LABEL_TEXT: Final = b'{"store":"txsessions","format":1}\n'
 """
 What it says.  Format 1 is the arrangement of directories and names.
@@ -98,9 +103,10 @@ class Directory:
             try:
                 yield shard
             finally:
-                self._stuck.discard(name)
                 if shard.lockFailure is not None:
                     self._stuck.add(name)
+                elif shard.isLocked:
+                    self._stuck.discard(name)
 
     def setup(self) -> None:
         """
@@ -144,7 +150,7 @@ class Directory:
             raise StoreUnusable(
                 f"{self.path} belongs to another user; name a directory of this user's own"
             )
-        names = set(os.listdir(descriptor)) - {NEW_LABEL}
+        names = set(os.listdir(descriptor)) - {NEW_LABEL, FOUND}
         if LABEL in names:
             self._refuseLabel(descriptor)
         elif names:

@@ -57,6 +57,7 @@ class Shard:
     @ivar _report: Called with the L{CorruptRecord} of a file that was put
         aside.
     @ivar _descriptor: The directory, open: what the lock is on.
+    @ivar isLocked: Whether all others are kept from changing anything.
     @ivar _isChanged: Whether something is not yet durable.
     @ivar lockFailure: That the lock could not be had; it is waited for once.
     """
@@ -69,7 +70,7 @@ class Shard:
         self._quarantine = quarantine
         self._patience = patience
         self._report = report
-        self._isLocked = False
+        self.isLocked = False
         self._isChanged = False
         self.lockFailure: StoreTimedOut | None = None
         self._descriptor = os.open(path, _DIRECTORY)
@@ -91,7 +92,7 @@ class Shard:
 
         @raise StoreTimedOut: Somebody else has had the lock for too long.
         """
-        if self._isLocked:
+        if self.isLocked:
             return
         if self.lockFailure is not None:
             raise self.lockFailure
@@ -100,7 +101,7 @@ class Shard:
         except StoreTimedOut as e:
             self.lockFailure = e
             raise
-        self._isLocked = True
+        self.isLocked = True
 
     def read(self, sid: str) -> Record | End | None:
         """
@@ -124,7 +125,7 @@ class Shard:
         Replace a session's file.  Durable at the end of the context; when this
         raises, the old file is as it was and no other is left.
         """
-        assert self._isLocked, "only who holds the lock writes"
+        assert self.isLocked, "only who holds the lock writes"
         try:
             self._writeTemporary(text)
             os.rename(
@@ -142,7 +143,7 @@ class Shard:
         """
         Remove a session's file, if there is one.
         """
-        assert self._isLocked, "only who holds the lock removes"
+        assert self.isLocked, "only who holds the lock removes"
         with suppress(FileNotFoundError):
             os.unlink(sid + SUFFIX, dir_fd=self._descriptor)
             self._isChanged = True
