@@ -73,14 +73,6 @@ class Duties:
         if not self._deadlines:
             self._disarm()
 
-    def poke(self) -> None:
-        """
-        Do what is due and was missed: the delayed calls of a reactor wait for
-        an hour too long when the system's clock is set back by an hour.
-        """
-        if self._call is not None and self._clock.seconds() > self._at + 1:
-            self._arm()
-
     def stop(self) -> None:
         """
         Leave no delayed call behind, and do nothing until L{start} is called.

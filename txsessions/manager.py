@@ -6,7 +6,7 @@ the web.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -14,13 +14,19 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .clock import steady
-from .errors import CorruptRecord, SessionEnded
+from .errors import CorruptRecord, SessionEnded, StoreUnavailable
 from .interfaces import IConnectedStore, ISessionStore, ISessionSweep
-from .patience import PatientStore
+from .patience import Patience, PatientStore
 from .record import Record
 from .stores.claim import Ending
 from .sweeper import Sweeper
 from .token import Token, matches
+
+GRACE: Final = 10.0
+"""
+How long a store that is to be let go of may take for each of the steps, in
+seconds: twice as long as a write may take.
+"""
 
 
 class SessionManager:
@@ -32,7 +38,7 @@ class SessionManager:
     @ivar store: The store, which answers in time here.
     @ivar isOwner: Whether this process is the only one that uses the store, so
         that what it knows of a session is all there is to know.
-    @ivar isStarted: Whether it ends what has expired.
+    @ivar _grace: Waits for a store that is to be let go of.
     """
 
     _log = Logger()
@@ -56,8 +62,8 @@ class SessionManager:
         if self._store.clock is None:
             self._store.clock = self.clock
         self.store = PatientStore(self._store, self.clock)
+        self._grace = Patience(self.clock, GRACE)
         self.isOwner = not getattr(self._store, "isMultiprocessSafe", False)
-        self.isStarted = False
         self._ended = ended
         sweep = ISessionSweep(self._store, None)
         self._sweeper = (
@@ -68,25 +74,24 @@ class SessionManager:
         """
         Begin to end what has expired, at the time at which it expires.
         """
-        self.isStarted = True
         if self._sweeper is not None:
             self._sweeper.start()
 
     @inlineCallbacks
     def stop(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
         """
-        Finish what is under way, and let go of the store.
+        Finish what is under way, and let go of the store.  A store that hangs
+        is not waited for without end.
 
         @return: A L{Deferred} that fires with L{None} when all that was
             acknowledged is stored.
         """
-        self.isStarted = False
         if self._sweeper is not None:
-            yield self._sweeper.stop()
-        yield self.store.whenIdle()
+            yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
+        yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
         connected = IConnectedStore(self._store, None)
         if connected is not None:
-            yield connected.close()
+            yield self._grace.wait(connected.close()).addErrback(self._notDone)
 
     def sweep(self) -> Deferred[None]:
         """
@@ -133,6 +138,13 @@ class SessionManager:
         failure.trap(SessionEnded, CorruptRecord)
         if failure.check(CorruptRecord):
             self._log.error("{error}", error=failure.value)
+
+    def _notDone(self, failure: Failure) -> None:
+        """
+        The store could not finish in time; the process ends nevertheless.
+        """
+        failure.trap(StoreUnavailable)
+        self._log.error("Stopping, although {error}.", error=failure.value)
 
     def _tell(self, ending: Ending) -> None:
         """

@@ -5,16 +5,17 @@ The sweep: end what has expired.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import inf
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
-from twisted.internet.task import deferLater
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .duties import BATCH
 from .interfaces import ISessionSweep
+from .patience import Patience
 from .stores.claim import Claim, Ending
 
 LONGEST_REST: Final = 30.0
@@ -26,6 +27,13 @@ processes have stored, and what was to end earlier than it knew.
 LONGEST_BACKOFF: Final = 60.0
 """
 How long it rests at the most after the store could not answer, in seconds.
+"""
+
+
+CLAIM_TIMEOUT: Final = 30.0
+"""
+How long it waits for one batch, in seconds: longer than any store needs, since
+what is given up goes on in the store.
 """
 
 
@@ -43,6 +51,10 @@ class Sweeper:
     @ivar _running: The run that is under way, as the Deferreds that wait for
         its end; C{None} when none is.
     @ivar _isStarted: Whether it looks by itself.
+    @ivar _isStopping: Whether the run that is under way is to end early.
+    @ivar _call: The next run, or the next batch of the one under way.
+    @ivar _at: When the next run comes, in seconds on the clock.
+    @ivar _wanted: When something expires that became known during a run.
     @ivar _failures: How often in a row the store could not answer.
     """
 
@@ -59,10 +71,13 @@ class Sweeper:
         self._clock = clock
         self._tell = tell
         self._prepare = prepare
+        self._patience = Patience(clock, CLAIM_TIMEOUT)
         self._running: list[Deferred[None]] | None = None
         self._isStarted = False
+        self._isStopping = False
         self._call: IDelayedCall | None = None
         self._at = 0.0
+        self._wanted = inf
         self._failures = 0
 
     def start(self) -> None:
@@ -74,17 +89,19 @@ class Sweeper:
 
     def stop(self) -> Deferred[None]:
         """
-        Look no longer.
+        Look no longer, and end no more than the batch that is under way.
 
-        @return: A L{Deferred} that fires with L{None} when no run is under way.
+        @return: A L{Deferred} that fires with L{None} when none is.
         """
         self._isStarted = False
-        self._cancel()
-        done: Deferred[None] = Deferred()
         if self._running is None:
-            done.callback(None)
-        else:
-            self._running.append(done)
+            self._cancel()
+            return succeed(None)
+        self._isStopping = True
+        done: Deferred[None] = Deferred()
+        self._running.append(done)
+        if self._call is not None:
+            self._finished(None)
         return done
 
     def wakeBy(self, time: float) -> None:
@@ -92,7 +109,9 @@ class Sweeper:
         Something expires at that time, in seconds on the clock: look then, if
         not before.
         """
-        if self._isStarted and self._running is None and time < self._at:
+        if self._running is not None:
+            self._wanted = min(self._wanted, time)
+        elif self._isStarted and time < self._at and not self._failures:
             self._restUntil(time)
 
     def run(self) -> Deferred[None]:
@@ -108,46 +127,65 @@ class Sweeper:
             return done
         self._running = [done]
         self._cancel()
-        self._sweep().addErrback(self._failed).addCallback(self._finished)
+        self._endSome()
         return done
 
-    @inlineCallbacks
-    def _sweep(self) -> Any:
+    def _endSome(self) -> None:
         """
-        Claim one batch after the other, and let the reactor run in between.
+        End one batch.
+        """
+        self._call = None
+        batch: Deferred[Any] = maybeDeferred(self._prepare)
+        batch.addCallback(lambda _: self._patience.wait(self._claim()))
+        batch.addCallbacks(self._claimed, self._failed)
 
-        @return: A L{Deferred} that fires with the next deadline, or C{None}.
+    def _claim(self) -> Deferred[Claim]:
         """
-        while True:
-            yield self._prepare()
-            claim: Claim = yield self._store.claimExpired(BATCH)
+        Claim one batch, and tell what it brings in, however late.
+        """
+
+        def tell(claim: Claim) -> Claim:
             for ending in claim.endings:
                 self._tell(ending)
-            self._failures = 0
-            if claim.nextDeadline is None or claim.nextDeadline > self._clock.seconds():
-                return claim.nextDeadline
-            yield deferLater(self._clock, 0.0)
+            return claim
 
-    def _failed(self, failure: Failure) -> float:
+        return self._store.claimExpired(BATCH).addCallback(tell)
+
+    def _claimed(self, claim: Claim) -> None:
+        """
+        One batch has been ended: let the reactor run before the next one.
+        """
+        self._failures = 0
+        next = claim.nextDeadline
+        if next is None or next > self._clock.seconds() or self._isStopping:
+            self._finished(next)
+        else:
+            self._call = self._clock.callLater(0.0, self._endSome)
+
+    def _failed(self, failure: Failure) -> None:
         """
         The store could not answer: rest longer each time.
-
-        @return: When to look again, in seconds on the clock.
         """
         self._failures += 1
         if self._failures == 1:
             self._log.failure("Could not end what has expired; trying again.", failure)
-        return self._clock.seconds() + min(2.0 ** min(self._failures, 6), LONGEST_BACKOFF)
+        rest = min(2.0 ** min(self._failures, 6), LONGEST_BACKOFF)
+        self._finished(self._clock.seconds() + rest)
 
     def _finished(self, next: float | None) -> None:
         """
         Rest until there may be something to do again.
+
+        @param next: When that is, as far as the store knows.
         """
-        waiting, self._running = self._running, None
+        waiting, self._running = self._running or [], None
+        wanted, self._wanted = self._wanted, inf
+        self._isStopping = False
+        self._cancel()
         if self._isStarted:
-            latest = self._clock.seconds() + (LONGEST_BACKOFF if self._failures else LONGEST_REST)
+            latest = inf if self._failures else min(wanted, self._clock.seconds() + LONGEST_REST)
             self._restUntil(latest if next is None else min(latest, next))
-        for done in waiting or ():
+        for done in waiting:
             done.callback(None)
 
     def _restUntil(self, time: float) -> None:
