@@ -73,12 +73,15 @@ async def until(condition: Callable[[], Any], what: str, tries: int = TRIES) -> 
     @param condition: Asked again and again; may be asynchronous.
     @param what: What is waited for, for the text of the error.
     """
+    began = reactor.seconds()
     for _ in range(tries):
         result = condition()
         if isinstance(result, Awaitable):
             result = await result
         if result:
             return result
+        if reactor.seconds() - began > tries * PAUSE:
+            break
         await pause()
     raise AssertionError(f"{what}: not within {tries * PAUSE:g} s")
 
@@ -186,6 +189,8 @@ class RedisServer(ServerProcess):
         See L{ServerProcess.arguments}.
         """
         own = ("--port", str(self.port), "--unixsocket", self.path, "--save", "", "--bind")
+        # A replica is not kept waiting for others.
+        own = ("--repl-diskless-sync-delay", "0", *own)
         hosts = ("127.0.0.1", "-::1")
         return [findBinary("redis-server", "valkey-server"), *own, *hosts, *self._options]
 
@@ -251,6 +256,32 @@ class SentinelServer(RedisServer):
         """
         binary = findBinary("redis-server", "valkey-server")
         return [binary, str(self._configuration), "--sentinel"]
+
+
+async def withReplica(run: Any, directory: Path) -> tuple[RedisServer, RedisServer, RedisServer]:
+    """
+    A master, a replica that follows it, and a Sentinel that knows both.
+
+    @param run: The fixture of that name.
+    """
+    master = await run(RedisServer(directory / "master"))
+    replica = await run(
+        RedisServer(directory / "replica", "--replicaof", f"127.0.0.1 {master.port}")
+    )
+
+    def follows() -> bool:
+        facts = master.facts("INFO", "replication")
+        return "state=online" in facts.get("slave0", "")
+
+    await until(follows, "the replica follows")
+    sentinel = await run(SentinelServer(directory / "sentinel", master))
+
+    def knows() -> bool:
+        words = sentinel.ask("SENTINEL", "MASTER", "main")
+        return bool(words[words.index(b"num-slaves") + 1] == b"1")
+
+    await until(knows, "the Sentinel knows the replica")
+    return master, replica, sentinel
 
 
 class RedisCluster:

@@ -47,6 +47,7 @@ def test_whatIsSaidFirst() -> None:
     """
     assert Access().commands() == []
     assert Access(password="p").commands() == [("AUTH", "p")]
+    assert Access("u").commands() == [("AUTH", "u", "")]
     assert Access("u", "p", 2).commands() == [("AUTH", "u", "p"), ("SELECT", 2)]
 
 

@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
 
 from txsessions.redis.address import Access, Address
-from txsessions.redis.client import Client
+from txsessions.redis.client import MAXIMUM_UNSENT, Client
 from txsessions.redis.connection import Connection
 from txsessions.redis.errors import (
     CommandTimedOut,
@@ -428,6 +428,23 @@ def test_oneTimerForAll() -> None:
     assert len(fake.clock.getDelayedCalls()) == 1
     fake.connection.dataReceived(b"+OK\r\n" * 500)
     assert all(command.result == b"OK" for command in commands)
+
+
+def test_boundedBytes() -> None:
+    """
+    While the connection takes no more, commands are accepted up to a number of bytes.
+    """
+    fake = FakeWire(StringTransport)
+    fake.connection.pauseProducing()
+    large = b"x" * (MAXIMUM_UNSENT // 2)
+    commands = [fake.client.execute("", "SET", "a", large) for _ in range(3)]
+    commands[2].addErrback(lambda f: f.trap(QueueFull))
+    assert [command.called for command in commands] == [False, False, True]
+    fake.clock.advance(0)
+    fake.connection.resumeProducing()
+    after = fake.client.execute("", "SET", "a", large)
+    assert not after.called
+    fake.connection.dataReceived(b"+OK\r\n" * 3)
 
 
 def test_slowIsNotHanging() -> None:

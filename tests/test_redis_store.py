@@ -12,16 +12,18 @@ import pytest
 import pytest_twisted
 from servers import RedisCluster, RedisServer, until
 from twisted.internet import reactor
-from twisted.internet.defer import gatherResults
 
+from txsessions.errors import StoreUnavailable
 from txsessions.redis.address import Address
 from txsessions.redis.client import Client
 from txsessions.redis.cluster import ClusterClient
+from txsessions.redis.errors import RedisError
 from txsessions.redis.interfaces import IRedis
 from txsessions.redis.locator import Fixed
 from txsessions.stores.redis import RedisStore
 from txsessions.stores.redisserver.keys import Keys
 from txsessions.stores.redisserver.scripts import Scripts
+from txsessions.stores.redisserver.together import together
 from txsessions.testing.contract import (
     AdministrationContract,
     AvailabilityContract,
@@ -32,6 +34,8 @@ from txsessions.testing.contract import (
     StoreContract,
     SweepContract,
 )
+
+DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 TIME_OF_TEST = """
 local function present()
@@ -86,6 +90,15 @@ class RedisContract(
         await self.setServerTime()
         return self.open()
 
+    async def run(self, function: Any) -> None:
+        """
+        See L{Contract.run}.
+        """
+        try:
+            await super().run(function)
+        finally:
+            await self.tool.close()
+
     def open(self) -> RedisStore:
         """
         A handle on the data of the test.
@@ -98,7 +111,7 @@ class RedisContract(
         """
         keys = [bucket.base + b"clock" for bucket in Keys(self.prefix).buckets]
         now = repr(self.clock.seconds())
-        await gatherResults([self.tool.execute(key, "SET", key, now) for key in keys])
+        await together(self.tool.execute(key, "SET", key, now) for key in keys)
 
     async def advance(self, seconds: float) -> None:
         """
@@ -149,8 +162,8 @@ class RedisContract(
                 await handle.findSessions("nobody")
             else:
                 keys = [bucket.base for bucket in buckets]
-                await gatherResults([handle.execute(key, "GET", key) for key in keys])
-        except Exception:
+                await together(handle.execute(key, "GET", key) for key in keys)
+        except (StoreUnavailable, RedisError):
             return False
         return True
 
@@ -163,28 +176,24 @@ class RedisContract(
 
 
 @pytest_twisted.async_yield_fixture(scope="module")
-async def server(tmp_path_factory: Any) -> AsyncIterator[tuple[RedisServer, Client]]:
+async def server(tmp_path_factory: Any) -> AsyncIterator[RedisServer]:
     """
-    A server that the tests of this module share, and a client of it.
+    A server that the tests of this module share.
     """
-    server = RedisServer(tmp_path_factory.mktemp("server"), "--appendonly", "yes")
+    server = RedisServer(tmp_path_factory.mktemp("server"), *DURABLE)
     await server.start()
-    tool = Client(reactor, Fixed(Address(path=server.path)), maximumWaiting=5000)
-    yield server, tool
-    await tool.close()
+    yield server
     await server.kill()
 
 
 @pytest_twisted.async_yield_fixture(scope="module")
-async def cluster(tmp_path_factory: Any) -> AsyncIterator[tuple[RedisCluster, ClusterClient]]:
+async def cluster(tmp_path_factory: Any) -> AsyncIterator[RedisCluster]:
     """
-    A Cluster that the tests of this module share, and a client of it.
+    A Cluster that the tests of this module share.
     """
-    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"), "--appendonly", "yes")
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"), *DURABLE)
     await cluster.start()
-    tool = ClusterClient(reactor, [Address("127.0.0.1", cluster.nodes[0].port)])
-    yield cluster, tool
-    await tool.close()
+    yield cluster
     await cluster.kill()
 
 
@@ -194,12 +203,12 @@ class TestOneServer(RedisContract):
     """
 
     @pytest.fixture(autouse=True)
-    def useServer(self, server: Any) -> None:
+    def useServer(self, server: RedisServer) -> None:
         """
         Take the server of the module.
         """
-        self.nodes = [server[0]]
-        self.tool = server[1]
+        self.nodes = [server]
+        self.tool = Client(reactor, Fixed(Address(path=server.path)))
 
     def parameters(self) -> dict[str, Any]:
         """
@@ -216,12 +225,13 @@ class TestCluster(RedisContract):
     cluster: RedisCluster
 
     @pytest.fixture(autouse=True)
-    def useCluster(self, cluster: Any) -> None:
+    def useCluster(self, cluster: RedisCluster) -> None:
         """
         Take the Cluster of the module.
         """
-        self.cluster, self.tool = cluster
-        self.nodes = self.cluster.nodes
+        self.cluster = cluster
+        self.nodes = cluster.nodes
+        self.tool = ClusterClient(reactor, [Address("127.0.0.1", self.nodes[0].port)])
 
     def parameters(self) -> dict[str, Any]:
         """

@@ -115,8 +115,8 @@ async def test_hangingServer(run: Any, tmp_path: Any) -> None:
     server.freeze()
     await until(lambda: subscriber._link.trouble is not None, "the hanging is noticed")
     server.thaw()
-    await until(lambda: server.ask("PUBLISH", "one", "x"), "somebody listens")
-    await until(lambda: heard == [b"x"], "the message comes")
+    # At first the server takes the connection that was given up for one that listens.
+    await until(lambda: server.ask("PUBLISH", "one", "x") and heard, "a message comes")
     await subscriber.close()
 
 

@@ -109,7 +109,7 @@ class Access:
     Its C{repr} shows no password.
 
     @ivar user: The name of an ACL user; C{None}: the default user.
-    @ivar password: The password; C{None}: the server asks for none.
+    @ivar password: The password; C{None}: there is none.
     @ivar database: The number of the database; a Cluster has only 0.
     @ivar tls: How the connection is protected; C{None}: it is not.
     """
@@ -124,9 +124,10 @@ class Access:
         What to say first on a new connection.
         """
         commands: list[tuple[str | int, ...]] = []
-        if self.password is not None:
-            named = () if self.user is None else (self.user,)
-            commands.append(("AUTH", *named, self.password))
+        if self.user is not None:
+            commands.append(("AUTH", self.user, self.password or ""))
+        elif self.password is not None:
+            commands.append(("AUTH", self.password))
         if self.database:
             commands.append(("SELECT", self.database))
         return commands

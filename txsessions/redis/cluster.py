@@ -26,7 +26,7 @@ from .slots import parseRedirection
 from .subscriber import Subscriber
 from .wire import ASKING, pack
 
-MAXIMUM_DETOURS: Final = 8
+MAXIMUM_DETOURS: Final = 10
 """
 How often one command is sent elsewhere.  Two are usual while a slot moves.
 """
@@ -39,7 +39,7 @@ How often a command is sent elsewhere at once.
 PAUSE: Final = 0.05
 """
 How long to wait before a command is tried again when its keys are being moved,
-in seconds.
+in seconds, for each time that it was.
 """
 
 REFRESHING: Final = frozenset({"MOVED", "CLUSTERDOWN", "MASTERDOWN", "LOADING", "READONLY"})
@@ -309,7 +309,7 @@ class ClusterClient:
             self._transmit(call, address)
         else:
             # The nodes do not agree yet.
-            deferLater(self._reactor, PAUSE, self._send, call)
+            self._pause(call)
 
     def _ask(self, call: Call, error: ServerError) -> None:
         """
@@ -325,7 +325,13 @@ class ClusterClient:
         """
         Some of the keys have been moved, some have not.
         """
-        deferLater(self._reactor, PAUSE, self._send, call)
+        self._pause(call)
+
+    def _pause(self, call: Call) -> None:
+        """
+        Send a command again in a while, longer each time.
+        """
+        deferLater(self._reactor, PAUSE * call.detours, self._send, call)
 
     def _reroute(self, call: Call, error: NotSent) -> None:
         """

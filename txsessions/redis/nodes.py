@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.internet.interfaces import IReactorTime
 from zope.interface import implementer
 
@@ -92,9 +92,7 @@ class Nodes:
         if self._asked is not None and 0 <= now - self._asked < INTERVAL:
             return succeed(None)
         self._waiting = []
-        asking = Deferred.fromCoroutine(self._ask())
-        asking.addTimeout(self._timeout, self._clock)
-        return asking.addErrback(lambda f: f.trap(TimeoutError) and None).addBoth(self._refreshed)
+        return Deferred.fromCoroutine(self._ask(now + self._timeout)).addBoth(self._refreshed)
 
     def known(self) -> Deferred[list[Address]]:
         """
@@ -158,12 +156,12 @@ class Nodes:
             raise self.missing(0)
         return addresses
 
-    async def _ask(self) -> None:
+    async def _ask(self, deadline: float) -> None:
         """
         Ask some nodes at a time, in any order, until one gives a map.
         """
         left = sorted({*self._addresses(), *self._seeds}, key=lambda _: self._random())
-        while left:
+        while left and self._clock.seconds() < deadline:
             asked, left = left[:ASKED], left[ASKED:]
             replies = [
                 self.client(address)

@@ -59,7 +59,9 @@ class RedisStore:
 
     It is the server's time that counts, and Records and Changes are on the
     store's clock: the two are compared when the store is opened and every ten
-    seconds.  The nodes of a Cluster must agree on the time.
+    seconds.  The nodes of a Cluster must agree on the time, and the server's
+    clock must not be set while there are sessions: they would all be older, or
+    younger, by that step.
 
     A user of an ACL needs the keys C{~{txsessions:*} (or another C{prefix}) and
     the commands C{+evalsha +script|load +exists +del +rename +expire +pexpire
@@ -69,8 +71,9 @@ class RedisStore:
     Sentinels name.
 
     "Stored" means what the server's C{appendonly} and C{appendfsync} make it
-    mean; C{everysec}, its default, can lose a second when the machine loses
-    power.  A fail-over can lose what the new master had not got yet.
+    mean.  C{always} loses nothing when the server is killed; C{everysec}, which
+    is the default, can lose the last two seconds, even if only its process ends.
+    A fail-over can lose what the new master had not got yet.
 
     @ivar clock: See L{ISessionStore}.
     @ivar _place: Which Redis it is.
