@@ -44,6 +44,9 @@ class Stored(msgspec.Struct):
     version: int
     state: msgspec.Raw
 
+    def __repr__(self) -> str:
+        return f"<Stored version {self.version}>"
+
 
 @attrs.frozen
 class Declaration:

@@ -85,10 +85,16 @@ class SessionCookie:
 
     @secureName.default
     def _defaultSecureName(self) -> str:
+        """
+        As stock Twisted derives it.
+        """
         return "TWISTED_SECURE_SESSION" if self.name == "TWISTED_SESSION" else f"{self.name}_SECURE"
 
     @_names.default
     def _makeNames(self) -> dict[bytes, bytes]:
+        """
+        The names of the cookies, by audience.
+        """
         return {
             INSECURE: self.name.encode("ascii", "replace"),
             SECURE: (self.prefix + self.secureName).encode("ascii", "replace"),
@@ -96,6 +102,9 @@ class SessionCookie:
 
     @_tails.default
     def _makeTails(self) -> dict[bytes, bytes]:
+        """
+        What follows the value of a cookie, by audience.
+        """
         return {audience: self._tail(audience) for audience in (INSECURE, SECURE)}
 
     def __attrs_post_init__(self) -> None:

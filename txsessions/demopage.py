@@ -118,8 +118,8 @@ class View:
     age: float
     idle: float
     left: float | None
-    owner: str | None
-    notes: Sequence[str]
+    owner: str | None = attrs.field(repr=False)
+    notes: Sequence[str] = attrs.field(repr=False)
     notice: str | None
     token: str = attrs.field(repr=False)
     isLasting: bool

@@ -33,7 +33,7 @@ class Known:
     """
 
     due: float
-    sessionKey: str | None
+    sessionKey: str | None = attrs.field(repr=False)
     isLive: bool
     signature: Any
 

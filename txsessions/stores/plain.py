@@ -35,6 +35,9 @@ class Plain(msgspec.Struct):
     version: int
     attributes: dict[str, str]
 
+    def __repr__(self) -> str:
+        return f"<Plain {self.sid}>"
+
 
 def plainOf(record: Record) -> dict[str, Any]:
     """

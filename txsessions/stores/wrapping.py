@@ -32,8 +32,8 @@ class Call:
     """
 
     name: str
-    arguments: tuple[Any, ...] = ()
-    options: Mapping[str, Any] = attrs.field(factory=dict)
+    arguments: tuple[Any, ...] = attrs.field(repr=False, default=())
+    options: Mapping[str, Any] = attrs.field(repr=False, factory=dict)
 
     @property
     def sid(self) -> str | None:

@@ -27,7 +27,7 @@ class Request:
     """
 
     function: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    arguments: tuple[Any, ...] = attrs.field(repr=False)
     shard: str | None = None
 
 

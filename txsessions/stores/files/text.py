@@ -74,6 +74,9 @@ class Envelope(msgspec.Struct):
     kind: str
     body: msgspec.Raw
 
+    def __repr__(self) -> str:
+        return f"<Envelope {self.kind}>"
+
 
 class SessionBody(msgspec.Struct):
     """
@@ -89,6 +92,9 @@ class SessionBody(msgspec.Struct):
     sessionKey: str | None
     version: int
     attributes: dict[str, msgspec.Raw]
+
+    def __repr__(self) -> str:
+        return f"<SessionBody {self.sid}>"
 
 
 class EndBody(msgspec.Struct):

@@ -30,7 +30,7 @@ class Request:
     """
 
     work: Callable[..., Any]
-    arguments: tuple[Any, ...]
+    arguments: tuple[Any, ...] = attrs.field(repr=False)
     isWrite: bool
     sid: str | None = None
 
