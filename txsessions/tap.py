@@ -5,10 +5,8 @@ C{twistd txsessions} and C{twist txsessions}: a web server whose sessions last.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
-from textwrap import wrap
 from typing import Any, Final
 
 from twisted.application.service import MultiService
@@ -17,19 +15,16 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from . import roots
+from .commandline import helpOnStores, oneLineAndExit, storeOf, valued
 from .cookie import SessionCookie
 from .demo import Demo
 from .draining import DrainingSite
 from .duration import seconds
-from .errors import SessionError
 from .leaving import giveUp
 from .names import oneLine
 from .service import SessionService
 from .session import Session
 from .stores.memory import MemoryStore
-from .stores.opening import openStore, storeFactories
-
-INDENT: Final = " " * 6
 
 ROOTS: Final = ("class", "path", "wsgi", "resource-script")
 
@@ -109,8 +104,8 @@ class Options(BaseOptions):
             raise UsageError(f"--logfile {self['logfile']}: its directory cannot be written")
         for name in ("timeout", "absolute-timeout"):
             if self[name] is not None:
-                self[name] = _valued(name, seconds, self[name])
-        self["cookie"] = _valued("secure", lambda text: SessionCookie(secure=text), self["secure"])
+                self[name] = valued(name, seconds, self[name])
+        self["cookie"] = valued("secure", lambda text: SessionCookie(secure=text), self["secure"])
         self["listen"] = self["listen"] or ["tcp:8080"]
 
 
@@ -130,10 +125,7 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     """
     See L{makeService}; raises L{UsageError}.
     """
-    try:
-        store = openStore(options["store"], reactor)
-    except SessionError as e:
-        raise UsageError(f"--store: {oneLine(e)}") from e
+    store = storeOf("store", options["store"], reactor)
     helpers = MultiService()
     root = _root(options, reactor, helpers, isLasting=not isinstance(store, MemoryStore))
     site = DrainingSite(root, sessionStore=store, logPath=options["logfile"])
@@ -185,40 +177,3 @@ def _endpoint(reactor: Any, description: str) -> Any:
     except Exception as e:
         # Parsers of endpoints, plugins among them, raise what they like.
         raise UsageError(f"--listen {description}: {oneLine(e) or type(e).__name__}") from e
-
-
-def helpOnStores() -> str:
-    """
-    The stores that are installed, and how each is written.
-    """
-    summaries = [factory.summary for factory in storeFactories()]
-    summaries.append("package.module.MyStore:argument:key=value: a class or function of your own")
-    lines = ["Stores (write \\: and \\= for colons and equals signs in a value):"]
-    for summary in summaries:
-        written, _, purpose = summary.partition(": ")
-        lines += [
-            f"  {written}",
-            *wrap(purpose, 78, initial_indent=INDENT, subsequent_indent=INDENT),
-        ]
-    return "\n".join(lines)
-
-
-def _valued(name: str, convert: Callable[[str], Any], text: str) -> Any:
-    """
-    The value of an option.
-    """
-    try:
-        return convert(text)
-    except ValueError as e:
-        raise UsageError(f"--{name}: {e}") from e
-
-
-@contextmanager
-def oneLineAndExit() -> Iterator[None]:
-    """
-    Tell a wrong command line in one line on standard error, and exit with 1.
-    """
-    try:
-        yield
-    except UsageError as e:
-        raise SystemExit(f"txsessions: {oneLine(e)}") from e
