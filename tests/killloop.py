@@ -82,7 +82,7 @@ class InPlaceShard(Shard):
 
 class ForgetfulShard(Shard):
     """
-    Broken on purpose: it forgets every fifth file that it is to write.
+    Broken on purpose: it forgets every third file that it is to write.
     """
 
     count = 0
@@ -92,7 +92,7 @@ class ForgetfulShard(Shard):
         Write, mostly.
         """
         ForgetfulShard.count += 1
-        if ForgetfulShard.count % 5:
+        if ForgetfulShard.count % 3:
             super().write(sid, text)
 
 
@@ -188,7 +188,7 @@ class Killer:
             Saver(self._path, writing, self._variant, random.Random(seed)).run()
         os.close(writing)
         with open(reading, "rb") as pipe:
-            first = pipe.readline()
+            first = b"".join(pipe.readline() for _ in range(self._random.choice((1, 20))))
             signal.setitimer(signal.ITIMER_REAL, self._random.uniform(0.0001, 0.02))
             signal.sigwait([signal.SIGALRM])
             os.kill(child, signal.SIGKILL)
