@@ -5,7 +5,7 @@ Tests for L{txsessions.stores.remembrance}.
 from __future__ import annotations
 
 from txsessions.lifetime import IDLE, LOGOUT
-from txsessions.stores.remembrance import MAXIMUM, RETENTION, Remembrance
+from txsessions.stores.remembrance import AT_ONCE, MAXIMUM, RETENTION, Remembrance
 
 
 def test_remembers() -> None:
@@ -32,13 +32,15 @@ def test_aMinuteAtLeast() -> None:
 
 def test_bounded() -> None:
     """
-    Of too many ends the oldest are forgotten first.
+    Of too many ends the oldest are forgotten first, and never all in one go.
     """
     ends = Remembrance()
     for number in range(MAXIMUM + 10):
         ends.remember(str(number), LOGOUT, float(number))
     assert len(ends._reasons) == len(ends._order) == MAXIMUM
     assert (ends.reason("9"), ends.reason("10")) == (None, LOGOUT)
+    ends.forget(1e12)
+    assert len(ends._order) == MAXIMUM - AT_ONCE
 
 
 def test_again() -> None:

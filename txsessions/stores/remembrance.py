@@ -20,6 +20,13 @@ answer to "why": a save never brings a record back.
 """
 
 
+AT_ONCE: Final = 5_000
+"""
+How many ends are forgotten at a time; all of them would hold the reactor for
+0.03 seconds.
+"""
+
+
 class Remembrance:
     """
     The ends of one process's memory, each with its reason, in the order in
@@ -47,8 +54,11 @@ class Remembrance:
 
     def forget(self, now: float) -> None:
         """
-        Forget the ends that have been remembered long enough.
+        Forget the ends that have been remembered long enough, or some of them
+        if they are many.
         """
         order = self._order
-        while order and order[0][0] + RETENTION <= now:
+        for _ in range(AT_ONCE):
+            if not order or order[0][0] + RETENTION > now:
+                return
             del self._reasons[order.popleft()[1]]
