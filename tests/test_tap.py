@@ -46,6 +46,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 from zope.interface import implementer
 from txsessions.interfaces import IConnectedStore
+from txsessions.stores import SessionStore
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.sqlite import SQLiteStore
 import txsessions.draining
@@ -93,6 +94,14 @@ class Hanging(MemoryStore):
     def close(self):
         print("closed")
         return succeed(None)
+
+class Own(SessionStore):
+    def loadSession(self, sid, default=None):
+        return default
+    def saveSession(self, record):
+        pass
+    def deleteSession(self, sid):
+        pass
 
 class Lying(SQLiteStore):
     def saveSession(self, change):
@@ -338,6 +347,11 @@ def mistakes(tmp_path, monkeypatch) -> Path:
         (["--resource-script", "nowhere.rpy"], "nowhere.rpy: there is no such file"),
         (["--path", ".", "--class", "mine.Root"], "only one of --class, --path"),
         (["--logfile", "nowhere/access.log"], "nowhere/access.log: its directory"),
+        (["--shared", "--store", "memory"], "--shared: processes cannot share the store memory;"),
+        (
+            ["--shared", "--store", "mine.Own"],
+            "--shared: processes cannot share the store mine.Own",
+        ),
     ],
 )
 def test_refused(mistakes, options, said):
@@ -352,6 +366,17 @@ def test_refused(mistakes, options, said):
     assert "hunter2" not in line
 
 
+@pytest.mark.parametrize("store", ["sqlite:sessions.db", "json:sessions"])
+def test_shared(tmp_path, monkeypatch, store):
+    """
+    A store that processes can share is not refused where several are to share it;
+    nor is any other where one process serves.
+    """
+    monkeypatch.chdir(tmp_path)
+    assert makeService(parsed("--shared", "--store", store))
+    assert makeService(parsed("--store", "memory"))
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -363,6 +388,7 @@ def test_refused(mistakes, options, said):
         (["--store", "sqlite:foreign"], "foreign"),
         (["--store", "json:/proc/x"], "/proc/x"),
         (["--store", "json:foreign"], "foreign"),
+        (["--shared", "--store", "memory"], "--shared: processes cannot share the store memory;"),
     ],
 )
 def test_refusedByProcesses(mistakes, options, said):

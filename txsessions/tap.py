@@ -24,6 +24,7 @@ from .leaving import giveUp
 from .names import oneLine
 from .service import SessionService
 from .session import Session
+from .stores.description import parse
 from .stores.memory import MemoryStore
 
 ROOTS: Final = ("class", "path", "wsgi", "resource-script")
@@ -61,6 +62,13 @@ class Options(BaseOptions):
             "a site behind a proxy that ends TLS; never, for development.",
         ],
         ["logfile", "l", None, "Write an access log (combined log format) to this file."],
+    ]
+    optFlags = [
+        [
+            "shared",
+            None,
+            "Several processes serve this site: refuse a store that they cannot share.",
+        ],
     ]
 
     def __init__(self) -> None:
@@ -126,6 +134,8 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     See L{makeService}; raises L{UsageError}.
     """
     store = storeOf("store", options["store"], reactor)
+    if options["shared"]:
+        _checkShared(store, parse(options["store"]).prefix)
     helpers = MultiService()
     root = _root(options, reactor, helpers, isLasting=not isinstance(store, MemoryStore))
     site = DrainingSite(root, sessionStore=store, logPath=options["logfile"])
@@ -135,6 +145,19 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     service = SessionService(site, store, endpoints, partial(giveUp, reactor))
     helpers.setServiceParent(service)
     return service
+
+
+def _checkShared(store: Any, kind: str) -> None:
+    """
+    Refuse a store that the processes of a site cannot share, or that does not
+    say that they can: each of them would have sessions of its own, or
+    overwrite what the others store.
+    """
+    if not getattr(store, "isMultiprocessSafe", False):
+        raise UsageError(
+            f"--shared: processes cannot share the store {kind}; use sqlite or json on one host, "
+            "redis or postgres on any number"
+        )
 
 
 def _root(options: Options, reactor: Any, helpers: MultiService, isLasting: bool) -> Any:
