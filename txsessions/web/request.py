@@ -52,6 +52,8 @@ class SessionRequestMixin(_Request):
         back.
     @ivar _areBrought: Whether the sessions of the request's cookies have been
         looked for.
+    @ivar _isRefused: Whether the handler's response was given up, because what
+        it says is not true.
     """
 
     _log = Logger()
@@ -59,6 +61,7 @@ class SessionRequestMixin(_Request):
     _gate: Gate | None = None
     _head: Head | None = None
     _areBrought = False
+    _isRefused = False
 
     def process(self) -> None:
         """
@@ -151,6 +154,8 @@ class SessionRequestMixin(_Request):
         See L{twisted.web.http.Request.finish}.
         """
         gate = self._gate
+        if self._isRefused:
+            return
         if gate is None or self._disconnected:
             self._leaveSessions()
             super().finish()
@@ -228,7 +233,7 @@ class SessionRequestMixin(_Request):
         For L{twisted.web.distrib}: its sessions stay here.
         """
         state = super().getStateToCopyFor(issuer)
-        for name in ("_visits", "_gate", "_head", "_areBrought"):
+        for name in ("_visits", "_gate", "_head", "_areBrought", "_isRefused"):
             state.pop(name, None)
         return state
 
@@ -507,6 +512,7 @@ class SessionRequestMixin(_Request):
         """
         Let nothing of the handler's response pass any more.
         """
+        self._isRefused = True
         if self._gate is None:
             self._gate = Gate(self, self._pendingCommit, self._notSaved)
         self._gate.shut()
