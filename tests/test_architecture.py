@@ -31,7 +31,7 @@ FLOORS = [
     "record lifetime token jsonvalues data cookie size deadlines tracked duration "
     "comparison stores.claim",
     "names turns clock duties patience sweeper keeper tracker manager walk copying stores redis",
-    "components session web",
+    "components livesession session web",
     "tap service roots demo demopage leaving draining commandline cli testing __main__",
     "",
 ]

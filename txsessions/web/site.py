@@ -18,14 +18,16 @@ from ..duties import Duties
 from ..errors import SessionError, SessionNotFound
 from ..interfaces import ISessionStore
 from ..keeper import MAXIMUM_COLLISIONS, REPEATED
+from ..livesession import RETRY
 from ..manager import SessionManager
 from ..record import Record
-from ..session import RETRY, Session
+from ..session import Session
 from ..stores.claim import Ending
 from ..stores.memory import MemoryStore
 from ..token import sidOf
 from .live import LiveSessions
 from .lookup import SessionLookup
+from .overdue import Overdue
 from .request import Request, SessionRequestMixin
 from .visit import touched
 
@@ -61,6 +63,7 @@ class SessionSiteMixin(_Site):
     _log = Logger()
     _sessionManager: SessionManager | None = None
     _sessionExpiry: Duties | None = None
+    _sessionsOverdue: Overdue | None = None
     _shutdown: Any = None
 
     def __init__(
@@ -99,6 +102,16 @@ class SessionSiteMixin(_Site):
         if self._sessionExpiry is None:
             self._sessionExpiry = Duties(self.sessionManager.clock, self._deadlineOf, self._due)
         return self._sessionExpiry
+
+    @property
+    def sessionsOverdue(self) -> Overdue:
+        """
+        What has the store end those of them that are stored.
+        """
+        if self._sessionsOverdue is None:
+            manager = self.sessionManager
+            self._sessionsOverdue = Overdue(manager.clock, manager.sweep, self.recheck)
+        return self._sessionsOverdue
 
     def makeSession(self) -> Any:
         """
@@ -163,6 +176,7 @@ class SessionSiteMixin(_Site):
         @return: A L{Deferred} that fires with L{None} when that is done.
         """
         self.sessionExpiry.stop()
+        self.sessionsOverdue.stop()
         live = [session for session in self.sessions.values() if isinstance(session, Session)]
         saved = [session.settleTouch() for session in live]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
@@ -204,8 +218,7 @@ class SessionSiteMixin(_Site):
         The deadline of a stored session has come up in this process: end what
         has expired in the store; and look whether others touched it.
         """
-        swept = self.sessionManager.sweep()
-        swept.addCallback(lambda _: None if session.endReason else self.recheck(session))
+        self.sessionsOverdue.add(session)
 
     def recheck(self, session: Any) -> Deferred[Any]:
         """
