@@ -28,7 +28,7 @@ class Unhandled:
         """
         See L{twisted.logger.ILogObserver}.
         """
-        text = event.get("log_format") or ""
+        text = str(event.get("log_format") or "")
         if text.startswith("Unhandled error in Deferred"):
             self._isNext = True
         elif self._isNext and "log_failure" in event:
