@@ -344,7 +344,7 @@ class LiveSession(server.Session):
         if self._tracker is None:
             manager = self._manager
             store = None if manager is None else manager.store
-            self._tracker = Tracker(self, store, None if self._ending else self.endReason)
+            self._tracker = Tracker(self, store, self.endReason)
         return self._tracker
 
     def _stored(self) -> Record | None:

@@ -54,12 +54,12 @@ class Tracker:
 
     __slots__ = ("_isEnding", "_keeper", "_live", "_store", "_turns", "endReason")
 
-    def __init__(self, live: Tracked, store: Any) -> None:
+    def __init__(self, live: Tracked, store: Any, endReason: str | None = None) -> None:
         self._live = live
         self._store = store
         self._keeper = Keeper(live, store, self.lost)
         self._turns = Turns()
-        self.endReason: str | None = None
+        self.endReason = endReason
         self._isEnding = False
 
     @property

@@ -1,0 +1,101 @@
+"""
+Stored sessions whose deadline has come up in this process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+from ..duties import BATCH
+
+
+class Overdue:
+    """
+    Has them ended in the store by a sweep, and asks the store about those that
+    are left then: others have touched them, or ended them, or the store could
+    not answer.
+
+    However many they are, they wait for one sweep, and some are asked about at
+    a time.
+
+    @ivar _clock: An L{IReactorTime}.
+    @ivar _sweep: Called to end what has expired; returns a L{Deferred}.
+    @ivar _recheck: Called with a session to ask about; returns a L{Deferred}
+        that does not fail.
+    @ivar _waiting: The sessions that wait for a sweep.
+    @ivar _left: The sessions that a sweep may have left.
+    @ivar _isBusy: Whether a sweep is under way, or the store is being asked.
+    @ivar _call: The delayed call to ask about more; C{None} when there is none.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        sweep: Callable[[], Deferred[None]],
+        recheck: Callable[[Any], Deferred[Any]],
+    ) -> None:
+        self._clock = clock
+        self._sweep = sweep
+        self._recheck = recheck
+        self._waiting: deque[Any] = deque()
+        self._left: deque[Any] = deque()
+        self._isBusy = False
+        self._call: IDelayedCall | None = None
+
+    def add(self, session: Any) -> None:
+        """
+        The deadline of this one has come up.
+        """
+        self._waiting.append(session)
+        if not self._isBusy:
+            self._isBusy = True
+            self._begin()
+
+    def stop(self) -> None:
+        """
+        Ask about no more, and leave no delayed call behind.
+        """
+        self._waiting.clear()
+        self._left.clear()
+        if self._call is not None:
+            self._call.cancel()
+            self._call = None
+            self._isBusy = False
+
+    def _begin(self) -> None:
+        """
+        Sweep.
+        """
+        self._sweep().addCallback(lambda _: self._swept())
+
+    def _swept(self) -> None:
+        """
+        What was to be ended has been, as far as the store can answer.
+        """
+        self._left, self._waiting = self._waiting, deque()
+        self._ask()
+
+    def _ask(self) -> None:
+        """
+        Ask about some.
+        """
+        self._call = None
+        some = [self._left.popleft() for _ in range(min(BATCH, len(self._left)))]
+        asking = [self._recheck(session) for session in some if session.endReason is None]
+        DeferredList(asking).addCallback(lambda _: self._answered())
+
+    def _answered(self) -> None:
+        """
+        Go on, when the reactor has run.
+        """
+        if self._left:
+            self._call = self._clock.callLater(0.0, self._ask)
+        elif self._waiting:
+            self._begin()
+        else:
+            self._isBusy = False
