@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any, Final
 
-from .errors import InvalidSessionData
-from .jsonvalues import SCALARS, checkKey, decode, encode
+from .jsonvalues import SCALARS, checkKey, decode, encode, isText
 
 PREFIX: Final = "data:"
 """
@@ -107,9 +106,9 @@ class SessionData(MutableMapping[str, Any]):
             if texts.get(key) != text:
                 changed[PREFIX + key] = text
         for key in self._containers:
-            text = encode(key, self._values[key])
-            if texts.get(key) != text:
-                changed[PREFIX + key] = text
+            value = self._values[key]
+            if key not in texts or not isText(texts[key], value):
+                changed[PREFIX + key] = encode(key, value)
         return changed, {PREFIX + key for key in self._removed if key in texts}
 
     def stored(self, attributes: Mapping[str, bytes]) -> None:
@@ -120,15 +119,28 @@ class SessionData(MutableMapping[str, Any]):
         before, after = self._texts, _own(attributes)
         if before == after:
             return
-        assigned = {
-            key: before[key]
-            for key in self._values.keys() - self._containers
-            if key in before and before[key] != after.get(key)
-        }
-        assigned.update(self._assigned)
-        self._assigned = {key: text for key, text in assigned.items() if after.get(key) != text}
-        self._removed = {key for key in after if key not in self}
         self._texts = after
+        for key in before.keys() | after.keys():
+            old, new = before.get(key), after.get(key)
+            if old is not new:
+                self._keepSight(key, old, new)
+
+    def _keepSight(self, key: str, old: bytes | None, new: bytes | None) -> None:
+        """
+        See to it that what the application sees of a key stays as it is, though
+        another text is stored now.
+        """
+        if key not in self._values:
+            if new is None:
+                self._removed.discard(key)
+            elif old is None:
+                self._removed.add(key)
+        elif key not in self._containers:
+            seen = self._assigned.get(key, old)
+            if seen == new or seen is None:
+                self._assigned.pop(key, None)
+            else:
+                self._assigned[key] = seen
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
         """
@@ -183,10 +195,7 @@ class SessionData(MutableMapping[str, Any]):
         stored = self._texts.get(key)
         if type(value) in SCALARS:
             return self._assigned.get(key, stored) != stored
-        try:
-            return encode(key, value) != stored
-        except InvalidSessionData:
-            return True
+        return stored is None or not isText(stored, value)
 
 
 def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:
