@@ -301,6 +301,16 @@ class TestMapping:
         with pytest.raises(SessionTooLarge):
             data.changes()
 
+    @pytest.mark.parametrize("value", [(1,), float("nan")])
+    def test_refusedInsideWithTheSameText(self, value: Any) -> None:
+        """
+        So is what would be written as the text that is stored already.
+        """
+        data = SessionData(stored({"a": [[1], None]}))
+        data["a"][0 if isinstance(value, tuple) else 1] = value
+        with pytest.raises(InvalidSessionData, match=r"data\['a'\]"):
+            data.changes()
+
     def test_representation(self) -> None:
         """
         Its text form shows neither keys nor values.

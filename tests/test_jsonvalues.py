@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txsessions.errors import InvalidSessionData, SessionTooLarge
-from txsessions.jsonvalues import MAXIMUM_DEPTH, checkKey, decode, encode
+from txsessions.jsonvalues import MAXIMUM_DEPTH, checkKey, decode, encode, isText
 from txsessions.size import MAXIMUM_BYTES
 
 CANARY = "tuna-4711"
@@ -204,3 +204,21 @@ def test_keys() -> None:
             checkKey(other)
     with pytest.raises(InvalidSessionData, match="not Unicode"):
         checkKey("\ud800")
+
+
+@given(nestedIn(scalars | finite), nestedIn(scalars | finite))
+def test_isText(one: Any, other: Any) -> None:
+    """
+    A text is that of the value that was encoded, and of no other one; C{1}, C{1.0} and C{True}
+    are three.
+    """
+    assert isText(encode("key", one), one)
+    assert isText(encode("key", one), other) == (encode("key", one) == encode("key", other))
+
+
+@pytest.mark.parametrize("value", [(1, None), {1}, [1, math.nan], [1, object()], [1, "\ud800"]])
+def test_isNoText(value: Any) -> None:
+    """
+    What cannot be kept has no text.
+    """
+    assert not isText(b"[1,null]", value)

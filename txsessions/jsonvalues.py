@@ -5,6 +5,7 @@ or it is refused at once.
 
 from __future__ import annotations
 
+from itertools import chain, count
 from typing import Final
 
 import msgspec
@@ -21,6 +22,12 @@ it; nobody needs it in a session.
 SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 """
 The types whose values cannot change after they were stored.
+"""
+
+TYPES: Final = SCALARS | {dict, list}
+"""
+All types that JSON has.  What is of another one is refused even if it equals
+one of these: an C{OrderedDict}, a member of an C{Enum}.
 """
 
 ANOTHER: Final = "it would come back as something else"
@@ -46,7 +53,9 @@ def encode(key: str, value: object) -> bytes:
     try:
         text = _encode(value)
         isTooLarge = len(text) > MAXIMUM_BYTES
-        isSame = isTooLarge or decode(text) == value
+        # Of JSON's own types NaN and the infinities are all that changes: they
+        # are written as null.
+        isSame = isTooLarge or b"null" not in text or decode(text) == value
     except RecursionError:
         raise _tooDeep(key) from None
     except UnicodeEncodeError:
@@ -61,8 +70,19 @@ def encode(key: str, value: object) -> bytes:
     if not isSame:
         raise _refusal(key, value, ANOTHER)
     if type(value) not in SCALARS:
-        _checkContainer(key, value, MAXIMUM_DEPTH)
+        _checkInside(key, value)
     return text
+
+
+def isText(text: bytes, value: object) -> bool:
+    """
+    Whether this is the text of the value, which comes back from it equal.  It
+    says nothing else of the value, and is fast.
+    """
+    try:
+        return _encode(value) == text and decode(text) == value
+    except (TypeError, ValueError, OverflowError, RecursionError, msgspec.MsgspecError):
+        return False
 
 
 def checkKey(key: object) -> None:
@@ -82,24 +102,24 @@ def checkKey(key: object) -> None:
         ) from None
 
 
-def _checkContainer(key: str, value: object, levels: int) -> None:
+def _checkInside(key: str, value: object) -> None:
     """
-    Refuse what equals its copy and is of another type, and what is nested in
-    more than so many levels.
+    Refuse what is not of JSON's own types and nothing else, or is nested too
+    deep.  It goes level by level, which is the fastest way.
     """
-    if type(value) is dict:
-        items = list(value.values())
-        if not all(type(name) is str for name in value):
+    items = [value]
+    for level in count():
+        if not set(map(type, items)) <= TYPES:
             raise _refusal(key, value, ANOTHER)
-    elif type(value) is list:
-        items = value
-    else:
-        raise _refusal(key, value, ANOTHER)
-    if levels == 0:
-        raise _tooDeep(key)
-    for item in items:
-        if type(item) not in SCALARS:
-            _checkContainer(key, item, levels - 1)
+        dicts = [item for item in items if type(item) is dict]
+        lists = [item for item in items if type(item) is list]
+        if not dicts and not lists:
+            return
+        if level == MAXIMUM_DEPTH:
+            raise _tooDeep(key)
+        if not set(map(type, chain.from_iterable(dicts))) <= {str}:
+            raise _refusal(key, value, ANOTHER)
+        items = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, dicts))]
 
 
 def _refusal(key: str, value: object, detail: str) -> InvalidSessionData:
