@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pages import Page
-from scenes import COOKIE, Scene, count, gated, look, scenes, setCookies
+from scenes import COOKIE, Scene, SharedStore, count, gated, look, scenes, setCookies
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.python.failure import Failure
 from twisted.web import http, resource, server
@@ -922,3 +922,28 @@ def test_noWarnings(scene):
         response = it.ask(it.browser(), wrote)
         it.store.openAll()
         assert resultOf(response).code == 200
+
+
+@pytest.mark.parametrize("answersOnly", [False, True])
+@pytest.mark.parametrize("isShared", [False, True])
+@pytest.mark.parametrize("every", [2, 3, 5])
+def test_everySoManiethSaveFails(scene, every, isShared, answersOnly):
+    """
+    When saves fail now and then, what was acknowledged is there, and what was not is
+    there whole or not at all.
+    """
+    it = scene(SharedStore() if isShared else None, wrap=FailingStore)
+    browser = it.browser()
+    it.get(browser, count)
+    it.store.fail("saveSession", every=every, answersOnly=answersOnly)
+    acknowledged = 1
+    for _ in range(40):
+        response = it.get(browser, count)
+        if response.code == 200:
+            assert int(response.body) in (acknowledged + 1, acknowledged + 2)
+            acknowledged = int(response.body)
+        (record,) = it.memory._records.values()
+        stored = int(record.attributes["data:n"])
+        assert stored in (acknowledged, acknowledged + (response.code != 200 and answersOnly))
+        acknowledged = stored
+    it.errors.flush("the test broke the store")
