@@ -17,7 +17,7 @@ from txsessions.lifetime import ABSOLUTE, IDLE, LOGOUT, deadline
 from txsessions.manager import SessionManager
 from txsessions.record import Change, Record
 from txsessions.stores.claim import Ending
-from txsessions.stores.memory import MemoryStore
+from txsessions.stores.memory import PAGE, MemoryStore
 from txsessions.stores.remembrance import AT_ONCE, MAXIMUM, RETENTION
 from txsessions.testing import resultOf
 
@@ -190,3 +190,43 @@ def test_aMonth() -> None:
     resultOf(month.manager.stop())
     assert not month.clock.getDelayedCalls()
     assert process_time() - began < 30
+
+
+class Turns(Clock):
+    """
+    A clock that notes what waits for the reactor's turn.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waiting: list[Any] = []
+
+    def callLater(self, delay: float, callable: Any, *args: Any, **kwargs: Any) -> Any:
+        """
+        See L{Clock.callLater}.
+        """
+        self.waiting.append(callable)
+
+
+def test_manyOld() -> None:
+    """
+    The reactor has its turn while very many old sessions are ended; what is touched or ended
+    meanwhile is not, and nothing is counted twice.
+    """
+    clock = Turns()
+    clock.advance(DAY)
+    store = MemoryStore(clock)
+    count = 2 * PAGE + 1
+    for number in range(count):
+        store.createSession(newRecord(number, sessionTimeout=2 * DAY))
+    ended = store.deleteOldSessions(60)
+    assert len(store._records) == count
+    store.saveSession(Change(newRecord(count - 1).sid, lastModified=DAY))
+    store.deleteSession(newRecord(count - 2).sid)
+    left = [count - 1]
+    while clock.waiting:
+        clock.waiting.pop()(None)
+        left.append(len(store._records))
+    assert left == [count - 1, count - 1 - PAGE, 1, 1]
+    assert resultOf(ended) == count - 2
+    assert list(store._records) == [newRecord(count - 1).sid]

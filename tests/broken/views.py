@@ -77,8 +77,8 @@ class BirthdayStore(MemoryStore):
     Takes the age of a session for the time since its last touch.
     """
 
-    def _olderThan(self, moment):
-        return (sid for sid, record in self._records.items() if record.created <= moment)
+    def _isOlder(self, record, moment):
+        return record.created <= moment
 
 
 class FreshStore(MemoryStore):

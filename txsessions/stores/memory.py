@@ -4,11 +4,12 @@ Sessions in the memory of one process: gone with it, and fast.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from collections.abc import AsyncIterator
+from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 from twisted.python.runtime import seconds
 from zope.interface import implementer
 
@@ -22,11 +23,18 @@ from .remembrance import Remembrance
 
 T = TypeVar("T")
 
+PAGE: Final = 5000
+"""
+How many sessions are looked at before the reactor has its turn, which takes a
+hundredth of a second.
+"""
+
 
 @implementer(ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration)
 class MemoryStore:
     """
-    Keeps records in dictionaries.  Every operation is done when it returns.
+    Keeps records in dictionaries.  Every operation is done when it returns, but
+    for C{deleteOldSessions} where there are more than L{PAGE}.
 
     @ivar clock: See L{ISessionStore}.
     """
@@ -136,16 +144,40 @@ class MemoryStore:
         """
         See L{ISessionStoreAdministration.deleteOldSessions}.
         """
-        old = list(self._olderThan(self._now() - 60 * minutes))
-        for sid in old:
-            self.deleteSession(sid, IDLE)
-        return succeed(len(old))
+        return Deferred.fromCoroutine(self._deleteOld(self._now() - 60 * minutes))
 
-    def _olderThan(self, moment: float) -> Iterator[str]:
+    async def _deleteOld(self, moment: float) -> int:
         """
-        The sessions that were last touched at that moment or before.
+        End the sessions that were last touched at that moment or before, and let
+        the reactor have its turn in between.
         """
-        return (sid for sid, record in self._records.items() if record.lastModified <= moment)
+        sids = list(self._records)
+        count = 0
+        for place, sid in enumerate(sids):
+            if place % PAGE == 0 and len(sids) > PAGE:
+                await self._turn()
+            record = self._records.get(sid)
+            if record is not None and self._isOlder(record, moment):
+                self.deleteSession(sid, IDLE)
+                count += 1
+        return count
+
+    def _isOlder(self, record: Record, moment: float) -> bool:
+        """
+        Whether a session was last touched at that moment or before.
+        """
+        return record.lastModified <= moment
+
+    async def _turn(self) -> None:
+        """
+        Let the reactor have its turn.
+        """
+        clock = self.clock
+        if clock is None:
+            from twisted.internet import reactor
+
+            clock = IReactorTime(reactor)
+        await deferLater(clock, 0.0)
 
     def _now(self) -> float:
         """
