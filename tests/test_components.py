@@ -329,6 +329,29 @@ class TestChanges:
         mine.stored(before)
         assert mine.changes() == ({}, set())
 
+    def test_areAll(self) -> None:
+        """
+        It is known whether a session has other components besides.
+        """
+        cache: dict[str, Any] = {qual(ICart): FULL}
+        mine = PersistentComponents(cache, {})
+        assert mine.areAll()
+        cache[qual(IOther)] = object()
+        assert not mine.areAll()
+        cache[qual(IOther)], cache[qual(ICart)] = FULL, object()
+        assert not mine.areAll()
+
+    def test_anotherClass(self) -> None:
+        """
+        A component of another class that was set for the interface is left alone, and so is what
+        is stored.
+        """
+        other = object()
+        mine = PersistentComponents({qual(ICart): other}, stored(cart=FULL))
+        assert mine.find(ICart) is other
+        mine.refresh(stored(cart=Cart()))
+        assert mine.find(ICart) is other and mine.changes() == ({}, set())
+
     def test_forgetChanges(self) -> None:
         """
         Afterwards the stored component is found again, and nothing has changed.

@@ -11,6 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from txsessions import deadlines as module
 from txsessions.deadlines import MAXIMUM_STALE, Deadlines
 
 names = st.sampled_from("abcdefgh")
@@ -19,14 +20,19 @@ times = st.integers(0, 50).map(float)
 
 class DeadlinesMachine(RuleBasedStateMachine):
     """
-    Deadlines beside a plain dictionary.
+    Deadlines beside a plain dictionary.  Their heap is cleared all the time, one entry after the
+    other.
     """
+
+    narrow = pytest.MonkeyPatch()
 
     @initialize()
     def begin(self) -> None:
         """
         Nothing is watched.
         """
+        for name in ("SLACK", "MOVED", "MAXIMUM_STALE"):
+            self.narrow.setattr(module, name, {"SLACK": -3}.get(name, 1))
         self.model: dict[str, float] = {}
         self.deadlines = Deadlines(self.model.get)
 
@@ -107,6 +113,12 @@ class DeadlinesMachine(RuleBasedStateMachine):
             assert all(earliest <= time for time in self.model.values())
         if not len(self.deadlines):
             assert earliest is None
+
+    def teardown(self) -> None:
+        """
+        Other tests have the usual limits.
+        """
+        self.narrow.undo()
 
 
 TestDeadlinesMachine = DeadlinesMachine.TestCase

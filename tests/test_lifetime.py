@@ -8,7 +8,7 @@ import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from txsessions.lifetime import ABSOLUTE, IDLE, deadline, endReason, touchInterval
+from txsessions.lifetime import ABSOLUTE, IDLE, deadline, endReason, lastCall, touchInterval
 
 moments = st.floats(0, 4e9)
 lengths = st.floats(0, 4e9)
@@ -82,3 +82,13 @@ def test_touchInterval() -> None:
     A touch is written after a tenth of the time-out, and after a minute at the latest.
     """
     assert [touchInterval(seconds) for seconds in (0.0, 10.0, 600.0, 86400.0)] == [0, 1, 60, 60]
+
+
+def test_lastCall() -> None:
+    """
+    A store hears of a touch five seconds before it would end the session, or a tenth of a short
+    time-out before.
+    """
+    assert lastCall(Life()) == 1895.0
+    assert lastCall(Life(sessionTimeout=10.0)) == 1009.0
+    assert lastCall(Life(absoluteTimeout=100.0)) == 1095.0

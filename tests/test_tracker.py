@@ -11,9 +11,11 @@ from trackedworkers import NOW, TIMEOUT, Worker, content, innermost, outcome, st
 from twisted.internet.defer import Deferred
 
 from txsessions.errors import (
+    CorruptRecord,
     InvalidSessionData,
     SessionEnded,
     SessionError,
+    SessionNotFound,
     SessionTooLarge,
     StoreUnavailable,
     VersionConflict,
@@ -688,6 +690,16 @@ class TestModify:
         assert isinstance(outcome(two.tracker.modify(called.append))[0], SessionEnded)
         assert not called and one.ends == [LOGOUT]
 
+    def test_gone(self) -> None:
+        """
+        So it does when nobody remembers that there was such a session.
+        """
+        worker = newWorker(n=1)
+        worker.store._records.clear()
+        worker.tracker._keeper.isExact = False
+        result = outcome(worker.tracker.modify(self.increment))
+        assert type(result[0]) is SessionNotFound and worker.ends == [REVOKED]
+
     def test_alwaysSlower(self) -> None:
         """
         When others are faster each time it gives up, and says so.
@@ -847,6 +859,25 @@ class TestRework:
         assert self.opens(one, two.uid) and not self.opens(one, one.uid)
         assert stored(one).sessionKey == "anna"  # type: ignore[union-attr]  # it is stored
 
+    def test_alwaysSlower(self) -> None:
+        """
+        A log-in gives up when others log in somebody else each time it tries, and leaves nothing
+        behind.
+        """
+        worker = newWorker()
+        other = worker.another()
+        inside = worker.store
+
+        class Hurried(RecordingStore):
+            def saveSession(self, change: Change) -> Any:
+                other.rework("mallory")
+                return inside.saveSession(change)
+
+        late = worker.another(Hurried(inside))
+        assert isinstance(late.rework("anna")[0], VersionConflict)
+        assert late.sessionKey != "anna"
+        assert stored(worker).sessionKey == "mallory"  # type: ignore[union-attr]  # it is stored
+
     def test_saveOfAnOldOne(self) -> None:
         """
         A worker that loaded the session before a rework still saves into it, and takes nothing
@@ -1001,6 +1032,19 @@ class TestEnd:
         store.openAll()
         assert isinstance(ends[0][0], StoreUnavailable) is isDown and ends[1] == [None]
         assert worker.ends == [REVOKED if isDown else LOGOUT] and stored(worker) is None
+
+    @pytest.mark.parametrize(
+        "error", [SessionNotFound("0" * 32), CorruptRecord("0" * 32, "it is cut short")]
+    )
+    def test_nothingToEnd(self, error: Exception) -> None:
+        """
+        A session of which the store has no record, or a damaged one, has ended.
+        """
+        store = FailingStore(MemoryStore())
+        worker = newWorker(store)
+        store.fail("deleteSession", error=lambda: error)
+        assert outcome(worker.tracker.end(LOGOUT)) == [None]
+        assert worker.ends == [LOGOUT]
 
     @pytest.mark.parametrize("error", [ValueError, KeyError])
     def test_failedOddly(self, error: type[Exception]) -> None:

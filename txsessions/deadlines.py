@@ -26,6 +26,12 @@ hold the reactor: a million take 0.15 seconds.
 """
 
 
+SLACK: Final = 64
+"""
+How many more entries than two for each name there may be.
+"""
+
+
 class Deadlines:
     """
     Names in the order of their deadlines.
@@ -123,7 +129,7 @@ class Deadlines:
         """
         old = self._old
         if not old:
-            if len(self._heap) <= 2 * len(self._known) + 64:
+            if len(self._heap) <= 2 * len(self._known) + SLACK:
                 return
             self._old, self._heap = self._heap, []
             old = self._old
