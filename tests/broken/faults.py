@@ -39,19 +39,18 @@ class SlowStore(WrappingStore):
         self._last = succeed(None)
 
     def around(self, call, proceed):
-        answer = Deferred()
+        answer, done = Deferred(), Deferred()
 
         def begin(_):
-            aTurn().addCallback(lambda _: proceed()).addBoth(self._answer, answer)
+            aTurn().addCallback(lambda _: proceed()).addBoth(self._answer, answer, done)
 
-        before, self._last = self._last, Deferred()
-        answered = self._last
+        before, self._last = self._last, done
         before.addCallback(begin)
-        answer.addBoth(lambda result: (answered.callback(None), result)[1])
         return answer
 
-    def _answer(self, result, answer):
+    def _answer(self, result, answer, done):
         answer.callback(result)
+        done.callback(None)
 
     def close(self):
         closed = Deferred()
