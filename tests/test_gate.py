@@ -242,6 +242,19 @@ def test_fakedHead(scene):
     assert len(setCookies(response)) == 1
 
 
+def test_fakedHeadFails(scene):
+    """
+    A 503 of such a HEAD has no body either.
+    """
+    it = scene(wrap=FailingStore)
+    it.site.resource = Getter(wrote)
+    it.store.fail("createSession")
+    connection = it.browser().connect()
+    assert resultOf(connection.request("HEAD", "/")).code == 503
+    assert connection.received.endswith(b"\r\n\r\n")
+    it.errors.flush("the test broke the store")
+
+
 def test_fakedHeadThatGotAway(scene):
     """
     A GET handler that answers later is of no harm to the HEAD that it was called

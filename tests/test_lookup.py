@@ -757,8 +757,10 @@ class TestUnprocessed:
         request = site.requestFactory(DummyChannel())
         request.site, request.sitepath = site, []
         request.received_cookies[COOKIE] = browser.cookies.get(COOKIE)
-        with pytest.raises(SessionNotLoaded, match="process"):
-            request.getSession()
+        for _ in range(2):
+            with pytest.raises(SessionNotLoaded, match="process"):
+                request.getSession()
+        assert len(it.memory._records) == 1
         it.store.openAll()
 
     def test_afterFinish(self, scene):

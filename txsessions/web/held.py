@@ -1,0 +1,269 @@
+"""
+A response that is held back until what it says is true, and given up if it is not.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionAborted
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.web import http, server
+
+from ..errors import SessionError, StoreUnavailable, UnknownKey
+from .gate import Gate
+from .head import Head
+
+if TYPE_CHECKING:
+    _Request = server.Request
+else:
+    _Request = object
+
+RETRY_AFTER: Final = b"5"
+"""
+When a browser may try again after a 503, in seconds: a store that was restarted
+answers by then.
+"""
+
+
+class HeldResponse(_Request):
+    """
+    The side of a request that answers: its response waits behind a L{Gate}, once
+    there is one.
+
+    @ivar _gate: Holds the response back; made when a session was asked for.
+    @ivar _head: What the handler has said of the response, while that is held
+        back.
+    @ivar _isRefused: Whether the handler's response was given up, because what
+        it says is not true.
+    """
+
+    _log = Logger()
+    _gate: Gate | None = None
+    _head: Head | None = None
+    _isRefused = False
+
+    def write(self, data: bytes) -> None:
+        """
+        See L{twisted.web.http.Request.write}.
+        """
+        gate = self._gate
+        if gate is None:
+            super().write(data)
+        elif gate.isFinishing:
+            raise RuntimeError("Request.write called on a request after Request.finish was called.")
+        else:
+            gate.write(data)
+
+    def finish(self) -> None:
+        """
+        See L{twisted.web.http.Request.finish}.
+        """
+        gate = self._gate
+        if self._isRefused:
+            return
+        if gate is None or self._disconnected:
+            self._leaveSessions()
+            super().finish()
+        elif gate.isFinishing:
+            warnings.warn("Warning! request.finish called twice.", stacklevel=2)
+        else:
+            gate.finish()
+
+    def registerProducer(self, producer: Any, streaming: bool) -> None:
+        """
+        See L{twisted.web.http.Request.registerProducer}.
+        """
+        gate = self._gate
+        if gate is not None and gate.isShut:
+            producer.stopProducing()
+            return
+        if gate is None or not gate.isHolding or self.producer is not None:
+            super().registerProducer(producer, streaming)
+            return
+        self.producer = producer
+        self.streamingProducer = streaming
+        if streaming:
+            producer.pauseProducing()
+
+    def unregisterProducer(self) -> None:
+        """
+        See L{twisted.web.http.Request.unregisterProducer}.
+        """
+        gate = self._gate
+        if gate is not None and (gate.isHolding or gate.isShut):
+            self.producer = None
+        else:
+            super().unregisterProducer()
+
+    def _hold(self) -> None:
+        """
+        From now on let nothing pass before it is true.
+        """
+        if self._gate is None:
+            self._gate = Gate(self, self._pendingCommit, self._notSaved)
+
+    # What follows is for the gate.
+
+    def passWrite(self, data: bytes) -> None:
+        """
+        Really write.  Where no body is to follow (RFC 9110, 6.4.1) the headers
+        have said all.
+        """
+        self._restoreHead()
+        if self.startedWriting and (self.method == b"HEAD" or self.code in http.NO_BODY_CODES):
+            return
+        self._settle()
+        super().write(data)
+
+    def passFinish(self) -> None:
+        """
+        Really finish.
+        """
+        self._restoreHead()
+        self._settle()
+        self._gate = None
+        self._leaveSessions()
+        super().finish()
+
+    def holdBack(self) -> None:
+        """
+        The handler may say nothing more of the headers, just as if they had
+        left; and its producer rests.
+        """
+        if not self.startedWriting:
+            self._head = Head(self)
+            self.startedWriting = 1
+        if self.producer is not None:
+            self.channel.unregisterProducer()
+            if self.streamingProducer:
+                self.producer.pauseProducing()
+
+    def resumeProducer(self) -> None:
+        """
+        Let the producer go on.
+        """
+        if self.producer is not None:
+            self.channel.registerProducer(self.producer, self.streamingProducer)
+            if self.streamingProducer:
+                self.producer.resumeProducing()
+
+    def _answerFailure(self, failure: Failure) -> None:
+        """
+        Answer with an error, and with nothing of what the handler has said.
+        """
+        if failure.check(SessionError):
+            self._log.error("A session could not be used: {error}", error=failure.value)
+        else:
+            self._log.failure("A session could not be used.", failure)
+        self._shut()
+        self._clearResponse()
+        if isTemporary(failure):
+            self.setResponseCode(http.SERVICE_UNAVAILABLE)
+            self.setHeader(b"Retry-After", RETRY_AFTER)
+            body = b"The service is unavailable for a moment. Please try again.\n"
+        else:
+            self.setResponseCode(http.INTERNAL_SERVER_ERROR)
+            body = b"The request could not be processed.\n"
+        self.setHeader(b"Content-Type", b"text/plain; charset=utf-8")
+        self.setHeader(b"Cache-Control", b"no-store")
+        self.setHeader(b"Content-Length", b"%d" % len(body))
+        super().write(body)
+        super().finish()
+
+    def _shut(self) -> None:
+        """
+        Let nothing of the handler's response pass any more.
+        """
+        self._isRefused = True
+        self._hold()
+        if self._gate is not None:
+            self._gate.shut()
+        self.channel.unregisterProducer()
+        self._stopProducer()
+        self._leaveSessions()
+
+    def _stopProducer(self) -> None:
+        """
+        Let the producer produce nothing any more.
+        """
+        producer, self.producer = self.producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def _cutOff(self) -> None:
+        """
+        End the connection so that the client sees that the response is not
+        whole.
+        """
+        transport: Any = self.transport
+        isDelimited = self.chunked or self.responseHeaders.hasHeader(b"content-length")
+        if hasattr(self.channel, "abortConnection"):
+            # A stream of HTTP/2: to lose it would end the response properly.
+            self.channel.abortConnection()
+            self.connectionLost(Failure(ConnectionAborted()))
+        elif isDelimited:
+            self.loseConnection()
+        else:
+            transport.abortConnection()
+
+    def _restoreHead(self) -> None:
+        """
+        Make the headers what they were when the response was held back.
+        """
+        if self._head is not None:
+            head, self._head = self._head, None
+            head.restore(self)
+            self.startedWriting = 0
+
+    def _clearResponse(self) -> None:
+        """
+        Take back what the handler has said.
+        """
+        for name, _ in list(self.responseHeaders.getAllRawHeaders()):
+            if name.lower() not in (b"server", b"date", b"connection"):
+                self.responseHeaders.removeHeader(name)
+        self.cookies.clear()
+        self.etag = None
+        self.lastModified = None
+        self._encoder = None
+        if self._inFakeHead:
+            self.method, self._inFakeHead = b"HEAD", False
+
+    # What follows is done by the side of the request that has sessions.
+
+    def _pendingCommit(self) -> Deferred[None] | None:
+        """
+        Begin to make true what the response says.
+
+        @return: What to wait for, if anything.
+        """
+        raise NotImplementedError
+
+    def _notSaved(self, failure: Failure) -> None:
+        """
+        What the response says is not true.
+        """
+        raise NotImplementedError
+
+    def _settle(self) -> None:
+        """
+        The headers leave, if they have not yet.
+        """
+        raise NotImplementedError
+
+    def _leaveSessions(self) -> None:
+        """
+        The request is done.
+        """
+        raise NotImplementedError
+
+
+def isTemporary(failure: Failure) -> bool:
+    """
+    Whether the same request may succeed in a while.
+    """
+    return failure.check(StoreUnavailable, UnknownKey) is not None

@@ -1,0 +1,174 @@
+"""
+The sessions that a request brings, and those that its handler asks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from twisted.internet.defer import Deferred, fail, gatherResults
+from twisted.python.failure import Failure
+from twisted.web import server
+
+from ..cookie import cookieValues
+from ..errors import SessionNotLoaded
+from ..token import INSECURE, SECURE
+from .lookup import SUPERSEDED
+from .visit import Visit
+
+if TYPE_CHECKING:
+    _Request = server.Request
+else:
+    _Request = object
+
+
+class VisitingRequest(_Request):
+    """
+    The side of a request that has sessions.
+
+    @ivar _visits: What the request has to do with sessions, by audience; made
+        when it has.
+    @ivar _areBrought: Whether the sessions of the request's cookies have been
+        looked for.
+    """
+
+    _visits: dict[bytes, Visit] | None = None
+    _areBrought = False
+
+    def _bringSessions(self, site: Any, headers: Sequence[bytes]) -> Deferred[Any] | None:
+        """
+        Look for the sessions of the request's cookies.
+
+        @return: What to wait for, if anything.
+        """
+        waiting = []
+        for audience in (INSECURE, SECURE):
+            values = cookieValues(headers, site.sessionCookie.nameFor(audience))
+            if values:
+                found = self._bring(site, audience, values)
+                if found is not None:
+                    waiting.append(found)
+        if len(waiting) < 2:
+            return waiting[0] if waiting else None
+        return gatherResults(waiting, consumeErrors=True).addErrback(firstError)
+
+    def _bring(self, site: Any, audience: bytes, values: list[bytes]) -> Deferred[Any] | None:
+        """
+        Look for the session of one audience.
+
+        @return: What to wait for, if anything.
+        """
+        visit = Visit(self, site, audience, hasCookie=True)
+        if self._visits is None:
+            self._visits = {}
+        self._visits[audience] = visit
+        found = site.sessionLookup.find(values, audience)
+        if isinstance(found, Deferred):
+            return found.addCallback(self._brought, visit)
+        self._brought(found, visit)
+        return None
+
+    def _brought(self, session: Any, visit: Visit) -> None:
+        """
+        Note the session that a cookie opened.
+        """
+        if session is SUPERSEDED:
+            visit.isSuperseded = True
+        elif session is not None and not self._disconnected:
+            visit.bring(session)
+
+    def _visit(self, forceNotSecure: bool) -> Visit | None:
+        """
+        What this request has to do with the session of one audience, which the
+        handler is looking at now; C{None} on a site that is not ours.
+        """
+        site = self._sessionSite()
+        if site is None:
+            return None
+        audience = site.sessionCookie.audience(self.isSecure())
+        if forceNotSecure:
+            audience = INSECURE
+        visit = (self._visits or {}).get(audience)
+        if visit is None:
+            visit = self._lateVisit(site, audience)
+        return visit
+
+    def _lateVisit(self, site: Any, audience: bytes) -> Visit:
+        """
+        A visit without a session cookie; or of a request that was never
+        processed, with a cookie that nobody has looked at.
+        """
+        values = () if self._areBrought else self._cookieValues(site, audience)
+        visit = Visit(self, site, audience, hasCookie=bool(values))
+        if values:
+            found = site.sessionLookup.find(values, audience)
+            if isinstance(found, Deferred):
+                found.addErrback(lambda failure: None)
+                raise SessionNotLoaded(
+                    "this request did not pass through process(), which loads sessions from "
+                    "a store that answers later"
+                )
+            self._brought(found, visit)
+        if self._visits is None:
+            self._visits = {}
+        self._visits[audience] = visit
+        return visit
+
+    def _cookieValues(self, site: Any, audience: bytes) -> Sequence[bytes]:
+        """
+        The tokens in the cookies of a request that was never processed: in its
+        headers, or where a test has put them.
+        """
+        name = site.sessionCookie.nameFor(audience, getattr(self, "sitepath", ()))
+        headers = self.requestHeaders.getRawHeaders(b"cookie")
+        if headers is not None:
+            return cookieValues(headers, name)
+        value = self.getCookie(name)
+        return () if value is None else (value,)
+
+    def _channel(self) -> Any:
+        """
+        The channel; C{None} when the request is finished or its client gone.
+        """
+        return getattr(self, "channel", None)
+
+    def _sessionSite(self) -> Any:
+        """
+        The site that keeps the sessions of this request: the one through which
+        it came in, also when another one is nested in that as a resource.
+        """
+        outer = getattr(self._channel(), "site", None)
+        for site in (outer, self.site) if self._areBrought else (self.site, outer):
+            if hasattr(site, "sessionLookup"):
+                return site
+        return None
+
+    def _commits(self, isClientGone: bool = False) -> list[Deferred[None]]:
+        """
+        Begin to save what has changed.
+        """
+        commits = []
+        for visit in (self._visits or {}).values():
+            for session in visit.toCommit(isClientGone):
+                try:
+                    commit = session.pendingCommit()
+                except Exception:
+                    commit = fail()
+                if commit is not None:
+                    commits.append(commit)
+        return commits
+
+    def _leaveSessions(self) -> None:
+        """
+        The request is done with its sessions.
+        """
+        for visit in (self._visits or {}).values():
+            visit.leave()
+
+
+def firstError(failure: Failure) -> Failure:
+    """
+    The error within a C{FirstError}.
+    """
+    return getattr(failure.value, "subFailure", failure)
