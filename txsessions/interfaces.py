@@ -303,6 +303,50 @@ class IConnectedStore(Interface):
         """
 
 
+class ISessionStorage(Interface):
+    """
+    Knows which sessions there are, by ids of the caller's own: each an L{int}
+    of any size and sign, or L{bytes}; those are never the same.
+
+    Every L{ISessionStore} adapts to this; its L{Deferred}s fail with
+    L{StoreUnavailable<txsessions.errors.StoreUnavailable>} when the store
+    cannot answer.  And what provides this adapts to L{ISessionStore}, for one
+    process.
+
+    Whoever writes one may return results, L{Deferred}s or coroutines.  Their
+    caller passes them through
+    L{maybeDeferred<twisted.internet.defer.maybeDeferred>}, and takes L{None}
+    from C{createSession} and C{destroySession} for L{True}.  What a method
+    raises means that it has changed nothing.
+    """
+
+    def createSession(sessionID: int | bytes) -> Any:
+        """
+        Note that there is such a session.  It may have been there before, and
+        ended.
+
+        @return: A L{Deferred} that fires with L{True} when it is new, and with
+            L{False} when there is one, which stays as it is.  Of all that create
+            it at the same time one gets L{True}.
+        """
+
+    def hasSession(sessionID: int | bytes) -> Any:
+        """
+        Whether there is such a session.
+
+        @return: A L{Deferred} that fires with a L{bool}.
+        """
+
+    def destroySession(sessionID: int | bytes) -> Any:
+        """
+        Note that there is no such session any more.
+
+        @return: A L{Deferred} that fires with L{True} for exactly one of all
+            callers that destroy this session, and with L{False} for the others,
+            and when there is no such session.
+        """
+
+
 class ISessionStoreFactory(Interface):
     """
     Makes stores from the text form C{"prefix:argument:key=value"}, which has

@@ -8,5 +8,7 @@ from .claim import Claim
 from .description import BadStoreDescription
 from .opening import openStore
 from .own import SessionStore
+from .storage import StoreStorage
+from .told import ToldStore
 
-__all__ = ["BadStoreDescription", "Claim", "SessionStore", "openStore"]
+__all__ = ["BadStoreDescription", "Claim", "SessionStore", "StoreStorage", "ToldStore", "openStore"]
