@@ -154,7 +154,7 @@ class ClusterClient:
         results = await DeferredList(asked, consumeErrors=True)
         for succeeded, reply in results:
             if not succeeded:
-                reply.raiseException()
+                raise reply.value
         return [reply for _, reply in results]
 
     def _call(self, key: str | bytes, packed: bytes, isScript: bool) -> Deferred[Any]:

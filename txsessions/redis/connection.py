@@ -10,7 +10,12 @@ from typing import Any, Final
 
 import hiredis
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, IReactorTime, ITCPTransport
+from twisted.internet.interfaces import (
+    IPushProducer,
+    IReactorTime,
+    ITCPTransport,
+    IUNIXTransport,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -93,7 +98,9 @@ class Connection(Protocol):
         """
         Set the socket up, where there is one.
         """
-        if ITCPTransport.providedBy(self.transport):
+        # Of a Unix socket older releases of Twisted say that it is a TCP one, too.
+        isTCP = ITCPTransport.providedBy(self.transport)
+        if isTCP and not IUNIXTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)
             self.transport.setTcpKeepAlive(True)
         self.transport.registerProducer(self, True)

@@ -210,20 +210,20 @@ class Link:
         role = replies.pop()[1]
         for succeeded, reply in replies:
             if not succeeded:
-                reply.raiseException()
+                raise reply.value
         self._checkRole(role)
 
     def _checkRole(self, role: Any) -> None:
         """
         Look at the last answer of the greeting.
         """
-        if self._locator.expectsMaster:
-            if isinstance(role, Failure):
-                role.raiseException()
-            if role[0] != b"master":
-                raise NotSent(f"Redis at {self.address} is no master")
-        elif isinstance(role, Failure) and not _isForbidden(role):
-            role.raiseException()
+        expectsMaster = self._locator.expectsMaster
+        refusal = role.value if isinstance(role, Failure) else None
+        if refusal is not None:
+            if expectsMaster or not _isForbidden(refusal):
+                raise refusal
+        elif expectsMaster and role[0] != b"master":
+            raise NotSent(f"Redis at {self.address} is no master")
 
     def _succeeded(self, connection: Connection) -> None:
         """
@@ -274,9 +274,8 @@ class Link:
         self._down(trouble)
 
 
-def _isForbidden(failure: Failure) -> bool:
+def _isForbidden(error: BaseException) -> bool:
     """
     Whether a server that lives has answered a user who may not ask.
     """
-    error = failure.value
     return isinstance(error, ServerError) and error.code == "NOPERM"

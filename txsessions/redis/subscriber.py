@@ -208,13 +208,14 @@ class Subscriber:
             if not confirmed.called:
                 confirmed.errback(NotSent(str(trouble)))
 
-    def _unconfirmed(self, failure: Failure) -> None:
+    def _unconfirmed(self, failure: Failure) -> Failure:
         """
         A subscription has not been confirmed.
         """
         if failure.check(TimeoutError):
-            raise NotSent(f"Redis did not confirm a subscription within {self._timeout:g} s")
-        failure.raiseException()
+            text = f"Redis did not confirm a subscription within {self._timeout:g} s"
+            return Failure(NotSent(text))
+        return failure
 
 
 def _ignore(connection: Connection, error: ServerError) -> None:

@@ -63,7 +63,7 @@ class RedisStore:
     clock must not be set while there are sessions: they would all be older, or
     younger, by that step.
 
-    A user of an ACL needs the keys C{~{txsessions:*} (or another C{prefix}) and
+    A user of an ACL needs the keys C{~E{lb}txsessions:*} (or another C{prefix}) and
     the commands C{+evalsha +script|load +exists +del +rename +expire +pexpire
     +time +hget +hmget +hgetall +hset +hdel +hexists +zadd +zrem +zrange
     +zrangebyscore +zrangebylex +zscan}; C{+info} lets L{setup} look at the

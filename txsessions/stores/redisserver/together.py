@@ -19,5 +19,5 @@ async def together(answers: Iterable[Deferred[Any]]) -> list[Any]:
     results = await DeferredList(list(answers), consumeErrors=True)
     for succeeded, result in results:
         if not succeeded:
-            result.raiseException()
+            raise result.value
     return [result for _, result in results]
