@@ -101,6 +101,22 @@ class Declaration:
             f"version {self.version} cannot read: {detail}"
         )
 
+    def isSaid(self, component: object, text: bytes | None, encoded: bytes) -> bool:
+        """
+        Whether a text says what the component is.  It need not be the same
+        text: the members of a set come in another order in another process.
+
+        @param encoded: The component as L{encode} has it.
+        """
+        if text == encoded or text is None:
+            return text == encoded
+        if not text.startswith(b'{"version":%d,' % self.version):
+            return False
+        try:
+            return not _differences(component, self.decode(text))
+        except InvalidSessionData:
+            return False
+
     def check(self, component: object, text: bytes) -> None:
         """
         Refuse a component that would not come back from its text as it is.
@@ -214,7 +230,7 @@ class PersistentComponents:
         for name, declaration, component in self._known():
             text = declaration.encode(component)
             self._seen.add(name)
-            if self._texts.get(declaration.name) != text:
+            if not declaration.isSaid(component, self._texts.get(declaration.name), text):
                 declaration.check(component, text)
                 changed[declaration.name] = text
         removed = {_declared[name].name for name in self._seen if name not in self._cache}
@@ -284,7 +300,7 @@ def _isChanged(declaration: Declaration, component: Any, text: bytes | None) -> 
     Whether a component is another than this text says.
     """
     try:
-        return declaration.encode(component) != text
+        return not declaration.isSaid(component, text, declaration.encode(component))
     except InvalidSessionData:
         return True
 
