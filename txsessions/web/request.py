@@ -27,7 +27,7 @@ else:
     _Request = object
 
 
-class SessionRequestMixin(HeldResponse, VisitingRequest):
+class SessionRequestMixin(VisitingRequest, HeldResponse):
     """
     Makes any L{twisted.web.server.Request} load its sessions before it is
     processed, and save them before its response leaves.  Mix it in in front of
