@@ -9,7 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest_twisted
+from hypothesis import HealthCheck, settings
 from strictness import noTroubleLeft, unhandled  # noqa: F401  # fixtures
+
+# How long one example takes depends on what else the machine does.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest_twisted.async_yield_fixture
