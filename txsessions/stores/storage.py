@@ -4,7 +4,6 @@ A storage of sessions with ids of the caller's own, kept in any store.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -92,13 +91,13 @@ class StoreStorage:
         """
         sids = sidsOf(sessionID)
         for _ in sids:
-            if await _isLive(sids, self._store.hasSession):
+            if await self._has(sessionID):
                 return False
             mine = await self._begin(sids)
             if mine is None:
                 return False
             others = [sid for sid in sids if sid != mine]
-            if not await _isLive(others, self._store.hasSession):
+            if not await _live(others, self._store):
                 return True
             # Somebody took another number at the same moment, when an end was
             # forgotten.  Both take back what they began, and meet at the next.
@@ -121,15 +120,23 @@ class StoreStorage:
 
     async def _has(self, sessionID: int | bytes) -> bool:
         """
-        Look at all lives.
+        Whether there is a life.  Nearly always it is the first, so the others
+        are asked for only if it is not.
         """
-        return await _isLive(sidsOf(sessionID), self._store.hasSession)
+        first, *others = sidsOf(sessionID)
+        return await self._store.hasSession(first) or bool(await _live(others, self._store))
 
     async def _destroy(self, sessionID: int | bytes) -> bool:
         """
-        End whatever life there is.
+        End the life that there is.
         """
-        return await _isLive(sidsOf(sessionID), lambda sid: self._store.deleteSession(sid, LOGOUT))
+        first, *others = sidsOf(sessionID)
+        if await self._store.deleteSession(first, LOGOUT) is not None:
+            return True
+        for sid in await _live(others, self._store):
+            if await self._store.deleteSession(sid, LOGOUT) is not None:
+                return True
+        return False
 
     def _recordOf(self, sid: str) -> Record:
         """
@@ -163,27 +170,17 @@ def sidsOf(sessionID: int | bytes) -> list[str]:
     return [sidOf(b"txsessions storage\0%d\0%b" % (life, text)) for life in range(LIVES)]
 
 
-async def _isLive(sids: list[str], ask: Callable[[str], Deferred[Any]]) -> bool:
+async def _live(sids: list[str], store: Any) -> list[str]:
     """
-    Whether the answer for any of these lives is yes.
-
-    Nearly always it is the first life, so the others are asked for, all at the
-    same time, only if it is not.
+    Which of these lives there are, asked for all at the same time.  A failure
+    does not matter if there is any.
     """
-    return await _isAny([ask(sids[0])]) or await _isAny(ask(sid) for sid in sids[1:])
-
-
-async def _isAny(calls: Iterable[Deferred[Any]]) -> bool:
-    """
-    Whether any of the answers is yes.  A failure does not matter if one is.
-    """
-    outcomes = await DeferredList(list(calls), consumeErrors=True)
-    if any(isDone and result for isDone, result in outcomes):
-        return True
-    for isDone, result in outcomes:
-        if not isDone:
-            result.raiseException()
-    return False
+    outcomes = await DeferredList(map(store.hasSession, sids), consumeErrors=True)
+    live = [sid for sid, (_, answer) in zip(sids, outcomes, strict=True) if answer is True]
+    for isDone, answer in outcomes:
+        if not isDone and not live:
+            answer.raiseException()
+    return live
 
 
 def _tooOften() -> StoreUnavailable:
