@@ -444,6 +444,8 @@ def test_controlOfOthers():
 
         def holdBack(self) -> None: ...
 
+        def goneWrong(self, failure: Failure) -> None: ...
+
         def passFinish(self) -> None:
             self.passed = True
 
@@ -475,6 +477,89 @@ def test_wroteAfterFinish(scene):
     assert resultOf(response).body == b"some bytes"
     it = scene()
     assert it.get(it.browser(), answer).body == b"some bytes"
+
+
+def test_wroteText(scene):
+    """
+    What is no bytes is refused when it is written, and not when it was held.
+    """
+
+    def answer(request: Any) -> bytes:
+        count(request)
+        with pytest.raises(TypeError, match="bytes"):
+            request.write("text")
+        return b"fine"
+
+    it = scene(wrap=gated)
+    response = it.ask(it.browser().connect(), answer)
+    it.store.openAll()
+    assert resultOf(response).body == b"fine"
+
+
+def test_wroteBuffer(scene):
+    """
+    A buffer may be used again as soon as it was written.
+    """
+
+    def answer(request: Any) -> Any:
+        count(request)
+        buffer = bytearray(b"first ")
+        request.write(buffer)
+        buffer[:] = b"second"
+        request.write(buffer)
+        buffer[:] = b"-dirty"
+        request.finish()
+        return NOT_DONE_YET
+
+    it = scene(wrap=gated)
+    response = it.ask(it.browser().connect(), answer)
+    it.store.openAll()
+    assert resultOf(response).body == b"first second"
+
+
+@pytest.mark.parametrize("isFinished", [True, False])
+def test_loseConnection(scene, isFinished):
+    """
+    A handler that closes the connection while its response is held closes it behind
+    the response.
+    """
+
+    def answer(request: Any) -> Any:
+        count(request)
+        request.write(b"whole")
+        request.loseConnection()
+        if isFinished:
+            request.finish()
+        return NOT_DONE_YET
+
+    it = scene(wrap=gated)
+    connection = it.browser().connect()
+    response = it.ask(connection, answer)
+    response.addErrback(lambda failure: None)
+    assert connection.isOpen
+    it.store.openAll()
+    assert not connection.isOpen
+    assert b"whole" in connection.received
+    assert connection.received.endswith(b"0\r\n\r\n") is isFinished
+
+
+def test_brokenHeaders(scene):
+    """
+    A response that cannot be written when it is let pass ends the connection, and
+    is logged; it does not hang.
+    """
+
+    def answer(request: Any) -> bytes:
+        request.setResponseCode("no number")
+        return count(request)
+
+    it = scene(wrap=gated)
+    connection = it.browser().connect()
+    response = it.ask(connection, answer)
+    it.store.openAll()
+    with pytest.raises(ConnectionDone):
+        resultOf(response)
+    it.errors.flush("A request failed")
 
 
 def test_gzip(scene):

@@ -501,6 +501,53 @@ class TestEntropy:
         it.errors.flush("randomness")
 
 
+class TestOwnIDs:
+    """
+    Ids that the application makes.
+    """
+
+    def ownSite(self, uid: bytes) -> Any:
+        """
+        A class of sites that gives out one id.
+        """
+
+        class OwnSite(Site):
+            def _mkuid(self) -> bytes:
+                return uid
+
+        return OwnSite
+
+    def test_anyForm(self, scene):
+        """
+        They may have any form that a cookie can have; a rework makes the usual one.
+        """
+
+        async def rework(request: Any) -> bytes:
+            return await request.getSession().rework()
+
+        it = scene(SharedStore())
+        kind = self.ownSite(b"anna's-first")
+        browser = it.browser(it.makeSite(kind))
+        assert it.get(browser, count).body == b"1"
+        assert browser.cookies.get(COOKIE) == b"anna's-first"
+        other = it.browser(it.makeSite(kind), cookies=browser.cookies)
+        assert it.get(other, count).body == b"2"
+        assert len(it.get(other, rework).body) == 64
+        assert it.get(browser, count).body == b"3"
+
+    def test_noCookie(self, scene):
+        """
+        One that no cookie can have fails the request, and leaves nothing.
+        """
+        for uid in (b"with space", b"semi;colon", b"", b"x" * 5000):
+            it = scene()
+            site = it.makeSite(self.ownSite(uid))
+            response = it.get(it.browser(site), count)
+            assert (response.code, setCookies(response)) == (500, [])
+            assert (it.memory._records, len(site.sessions)) == ({}, 0)
+            it.errors.flush("sent as a cookie")
+
+
 class TestStopping:
     """
     Start and stop.

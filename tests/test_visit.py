@@ -771,6 +771,38 @@ class TestOverlap:
         jar = jarAfter(browser, [second, first])
         assert it.get(it.browser(cookies=jar), who).body == b"none"
 
+    def test_reworkerGone(self, scene):
+        """
+        When the client of a rework has gone before its response, the next request
+        that wants a new token, and had loaded the session before, tells the browser.
+        """
+        it = scene()
+        browser = visitor(it)
+
+        async def rework(request: Any) -> bytes:
+            await request.getSession().rework()
+            return b""
+
+        steps = Paused(rework)
+        connection = browser.connect()
+        gone, response = it.ask(connection, steps), it.ask(browser, steps)
+        lost: list[Any] = []
+
+        async def reworkAndStay(request: Any) -> None:
+            await request.getSession().rework()
+            lost.append(request)
+
+        stays = browser.connect()
+        staying = it.ask(stays, reworkAndStay)
+        stays.disconnect()
+        connection.disconnect()
+        steps.goOn(1)
+        assert len(resultOf(response).cookies) == 1
+        assert it.get(browser, look).body == b"1"
+        steps.goOn(0)
+        for each in (gone, staying):
+            each.addErrback(lambda failure: None)
+
     def test_anotherOwner(self, scene):
         """
         A log-in for another owner never goes on under a token that somebody else was

@@ -164,6 +164,9 @@ class Session(LiveSession):
             )
         isForOwner = sessionKey is UNCHANGED or sessionKey == self.sessionKey
         if self.isTokenUnseen and self.holders and isForOwner:
+            if id(self.reworker) not in self.holders:
+                # Who was to tell the browser has gone, told or not.
+                self.reworker = actor
             return tracker.commit().addCallback(lambda _: self.uid)
 
         def done(isToken: bool) -> bytes:

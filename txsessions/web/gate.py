@@ -106,7 +106,13 @@ class Gate:
         if waiting is not None:
             self._held = []
             self._response.holdBack()
-            waiting.addCallbacks(self._saved, self._failed)
+            self._wait(waiting)
+
+    def _wait(self, waiting: Deferred[None]) -> None:
+        """
+        Wait until it is saved.
+        """
+        waiting.addCallbacks(self._saved, self._failed).addErrback(self._response.goneWrong)
 
     def _saved(self, result: object) -> None:
         """
@@ -120,7 +126,7 @@ class Gate:
             self._isStale = False
             waiting = self._saving()
         if waiting is not None:
-            waiting.addCallbacks(self._saved, self._failed)
+            self._wait(waiting)
         elif not self.isShut:
             self._open()
 
@@ -136,7 +142,7 @@ class Gate:
         if self._isFinishing:
             self._response.passFinish()
         else:
-            self._response.resumeProducer()
+            self._response.goOn()
 
     def _failed(self, failure: Failure) -> None:
         """

@@ -37,6 +37,8 @@ class HeldResponse(_Request):
     @ivar _gate: Holds the response back; made when a session was asked for.
     @ivar _head: What the handler has said of the response, while that is held
         back.
+    @ivar _isToClose: Whether the handler has asked to close the connection when
+        what is held has left.
     @ivar _isRefused: Whether the handler's response was given up, because what
         it says is not true.
     """
@@ -44,6 +46,7 @@ class HeldResponse(_Request):
     _log = Logger()
     _gate: Gate | None = None
     _head: Head | None = None
+    _isToClose = False
     _isRefused = False
 
     def write(self, data: bytes) -> None:
@@ -55,8 +58,11 @@ class HeldResponse(_Request):
             super().write(data)
         elif gate.isFinishing:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
+        elif isinstance(data, str):
+            raise TypeError("Request.write takes bytes, and not str")
         else:
-            gate.write(data)
+            # Whoever wrote a bytearray may use it again while it is held.
+            gate.write(bytes(data))
 
     def finish(self) -> None:
         """
@@ -99,6 +105,16 @@ class HeldResponse(_Request):
         else:
             super().unregisterProducer()
 
+    def loseConnection(self) -> None:
+        """
+        See L{twisted.web.http.Request.loseConnection}.  What was written before
+        leaves before.
+        """
+        if self._gate is not None and self._gate.isHolding:
+            self._isToClose = True
+        else:
+            super().loseConnection()
+
     def _hold(self) -> None:
         """
         From now on let nothing pass before it is true.
@@ -127,7 +143,10 @@ class HeldResponse(_Request):
         self._settle()
         self._gate = None
         self._leaveSessions()
+        channel = self.channel
         super().finish()
+        if self._isToClose and not hasattr(channel, "abortConnection"):
+            channel.loseConnection()
 
     def holdBack(self) -> None:
         """
@@ -142,14 +161,24 @@ class HeldResponse(_Request):
             if self.streamingProducer:
                 self.producer.pauseProducing()
 
-    def resumeProducer(self) -> None:
+    def goOn(self) -> None:
         """
-        Let the producer go on.
+        Let the handler go on.
         """
-        if self.producer is not None:
+        if self._isToClose:
+            super().loseConnection()
+        elif self.producer is not None:
             self.channel.registerProducer(self.producer, self.streamingProducer)
             if self.streamingProducer:
                 self.producer.resumeProducing()
+
+    def goneWrong(self, failure: Failure) -> None:
+        """
+        The response failed in a way that nobody has thought of.
+        """
+        self._log.failure("A request failed.", failure)
+        if not self._disconnected and not self.finished:
+            super().loseConnection()
 
     def _answerFailure(self, failure: Failure) -> None:
         """

@@ -56,7 +56,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
             self._processNow()
         else:
             waiting.addCallbacks(self._processLater, self._notLoaded)
-            waiting.addErrback(self._goneWrong)
+            waiting.addErrback(self.goneWrong)
 
     def getSession(
         self, sessionInterface: InterfaceClass | None = None, forceNotSecure: bool = False
@@ -153,7 +153,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         For L{twisted.web.distrib}: its sessions stay here.
         """
         state = super().getStateToCopyFor(issuer)
-        for name in ("_visits", "_gate", "_head", "_areBrought", "_isRefused"):
+        for name in ("_visits", "_gate", "_head", "_areBrought", "_isRefused", "_isToClose"):
             state.pop(name, None)
         return state
 
@@ -245,14 +245,6 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         if not failure.check(SessionNotFound):
             self._log.error("Could not save a session: {error}", error=failure.value)
-
-    def _goneWrong(self, failure: Failure) -> None:
-        """
-        The request failed in a way that nobody has thought of.
-        """
-        self._log.failure("A request failed.", failure)
-        if not self._disconnected and not self.finished:
-            self.loseConnection()
 
 
 class Request(SessionRequestMixin, server.Request):  # type: ignore[misc]  # the mixin's base is for types only

@@ -153,9 +153,13 @@ class Visit:
             session.isNew = True
             session.isLate = self._isLate()
             self._hold(session)
-            if session.isLate:
-                return session
-        self._setLine(self._lineOf(session.uid))
+        try:
+            line = self._lineOf(session.uid)
+        except ValueError:
+            session.expire()
+            raise
+        if not getattr(session, "isLate", False):
+            self._setLine(line)
         return session
 
     def _isLate(self) -> bool:
