@@ -7,6 +7,7 @@ from __future__ import annotations
 import gc
 from typing import Any
 
+import attrs
 import pytest
 from scenes import Errors, Scene, SharedStore, count, gated, look, scenes
 from twisted.internet.task import Clock
@@ -16,7 +17,7 @@ from twisted.web import server
 from zope.interface import Interface, implementer
 from zope.interface.verify import verifyObject
 
-from txsessions import Session, Site
+from txsessions import Session, Site, persistentComponent
 from txsessions.errors import (
     InvalidSessionData,
     SessionEnded,
@@ -346,6 +347,38 @@ class TestEndings:
         assert told == [REVOKED]
         assert session.uid not in it.site.sessions
 
+    @pytest.mark.parametrize("isStored", [True, False])
+    def test_ownExpire(self, scene, isStored):
+        """
+        A subclass's own expire() hears of every end, once, before the callbacks.
+        """
+        told: list[Any] = []
+
+        class Own(Session):
+            def expire(self) -> None:
+                told.append("own")
+                super().expire()
+
+        def begin(it: Scene) -> Session:
+            it.site.sessionFactory = Own
+            session = stored(it) if isStored else (it.browser(), it.site.makeSession())[1]
+            session.notifyOnExpire(lambda: told.append("callback"))
+            return session
+
+        it = scene()
+        begin(it)
+        it.clock.advance(900)
+        it = scene()
+        begin(it).expire()
+        if isStored:
+            it = scene()
+            session = begin(it)
+            it.memory.deleteSession(session.sid)
+            session.data["n"] = 2
+            with pytest.raises(SessionNotFound):
+                resultOf(session.commit())
+        assert told == ["own", "callback"] * (3 if isStored else 2)
+
     def test_callbackOutsideOfRequest(self, scene):
         """
         A callback that something outside of any request registers is called, though
@@ -646,8 +679,6 @@ class TestSaving:
 
         class Blind(SharedStore):
             def saveSession(self, change: Change) -> Any:
-                import attrs
-
                 return super().saveSession(attrs.evolve(change, expectedVersion=None))
 
         it = scene(Blind(), wrap=gated)
@@ -836,6 +867,45 @@ def test_components(scene):
 
     assert it.get(browser, note).body == b"1"
     assert it.get(browser, note).body == b"2"
+
+
+class IBasket(Interface):
+    """
+    A component that is kept with the session.
+    """
+
+
+@persistentComponent(IBasket, key="basket of the tests")
+@implementer(IBasket)
+@attrs.define
+class Basket:
+    """
+    Keeps items.
+    """
+
+    items: list[str] = attrs.field(factory=list)
+
+
+def test_persistentComponents(scene):
+    """
+    A component that was declared persistent is kept with the session, noticed when
+    it changes inside, found by other processes, and by no means a reason to keep the
+    session in memory.
+    """
+    it = scene(SharedStore())
+    browser = it.browser()
+    other = it.browser(it.makeSite(), cookies=browser.cookies)
+
+    def put(request: Any) -> bytes:
+        basket = request.getSession(IBasket)
+        basket.items.append("pear")
+        return b"%d" % len(basket.items)
+
+    assert [it.get(each, put).body for each in (browser, other, browser)] == [b"1", b"2", b"3"]
+    (session,) = it.site.sessions.values()
+    assert session.isPlain()
+    it.site.storeEmptySessions = False
+    assert len(it.get(it.browser(), put).cookies) == 1
 
 
 def test_attributes(scene):

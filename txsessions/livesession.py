@@ -63,6 +63,7 @@ class LiveSession(server.Session):
     @ivar _isOver: Whether its time-out has ended it, and all were told.
     @ivar _ending: What waits for the end that the store has not confirmed yet;
         C{None} when none is under way.
+    @ivar _isAskedToEnd: Whether somebody here has asked it to end.
     @ivar _unended: Why C{expire} was to end it, and could not.
     @ivar _expiry: What ends it at its deadline in this process.
     @ivar _watched: The time-outs by which that was last looked at.
@@ -105,6 +106,7 @@ class LiveSession(server.Session):
         self._components: PersistentComponents | None = None
         self._ending: list[Deferred[None]] | None = None
         self._unended: str | None = None
+        self._isAskedToEnd = False
         self._expiry: Duties | None = None
         self._watched: tuple[float, float | None] | None = None
         self._tracker: Tracker | None = None

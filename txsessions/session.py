@@ -89,6 +89,7 @@ class Session(LiveSession):
         if self.endReason is not None:
             return succeed(None)
         self.ender = self._actor()
+        self._isAskedToEnd = True
         self._unended = None
         ending = self._track().end(reason)
         if ending.called:
@@ -97,6 +98,16 @@ class Session(LiveSession):
         waiting = self._ending = []
         ending.addBoth(self._endKnown, waiting)
         return self._afterEnding(waiting)
+
+    def ended(self, reason: str) -> None:
+        """
+        See L{txsessions.tracked.Tracked}.  An C{expire} of a subclass's own hears
+        of an end that it did not begin, as from the timer of a stock session.
+        """
+        if not self._isAskedToEnd and type(self).expire is not Session.expire:
+            self.endReason = reason
+            self._tell(self.expire)
+        super().ended(reason)
 
     def commit(self) -> Deferred[None]:
         """
@@ -223,6 +234,7 @@ class Session(LiveSession):
         """
         if isinstance(result, Failure):
             self.endReason = self._ending = None
+            self._isAskedToEnd = False
             self.watch()
         for each in waiting:
             each.callback(result)
