@@ -310,14 +310,14 @@ class ISessionStorage(Interface):
 
     Every L{ISessionStore} adapts to this; its L{Deferred}s fail with
     L{StoreUnavailable<txsessions.errors.StoreUnavailable>} when the store
-    cannot answer.  And what provides this adapts to L{ISessionStore}, for one
-    process.
+    cannot answer; what was asked for may have been done or not.  And what
+    provides this adapts to L{ISessionStore}, for one process.
 
     Whoever writes one may return results, L{Deferred}s or coroutines.  Their
     caller passes them through
     L{maybeDeferred<twisted.internet.defer.maybeDeferred>}, and takes L{None}
-    from C{createSession} and C{destroySession} for L{True}.  What a method
-    raises means that it has changed nothing.
+    from C{createSession} and C{destroySession} for L{True}.  When a method
+    raises, they go on as if it had changed nothing, and may ask again.
     """
 
     def createSession(sessionID: int | bytes) -> Any:
