@@ -76,6 +76,15 @@ class Keeper:
         """
         return self._attempt is not None
 
+    def release(self, departed: Tracked) -> None:
+        """
+        Let go of the live session, and of who wants to know of its end.
+
+        @param departed: Stands for the session from now on.
+        """
+        self._live = departed
+        self._lost = _tellNobody
+
     def refresh(self, record: Record) -> None:
         """
         Take over what was loaded from the store, unless more is known already.
@@ -231,3 +240,9 @@ class Keeper:
         """
         for part in self._live.parts():
             part.refresh(record.attributes)
+
+
+def _tellNobody(error: SessionNotFound) -> None:
+    """
+    Everybody knows.
+    """

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Protocol
 
+import attrs
+
 from .errors import SessionError
 from .lifetime import touchInterval
 from .record import Change, Record, mergedAttributes
@@ -77,6 +79,44 @@ class Tracked(Protocol):
     def ended(self, reason: str) -> None:
         """
         Be told that the session has ended.
+        """
+
+
+@attrs.define(repr=False)
+class Departed:
+    """
+    Stands for a live session that has ended, where nobody has to know it any
+    more.  See L{Tracked}.
+    """
+
+    uid: bytes
+    audience: bytes | None = None
+    sessionKey: str | None = None
+    created: float = 0.0
+    lastModified: float = 0.0
+    sessionTimeout: float = 0.0
+    absoluteTimeout: float | None = None
+
+    def parts(self) -> tuple[Part, ...]:
+        """
+        See L{Tracked.parts}.
+        """
+        return ()
+
+    def isWorthStoring(self) -> bool:
+        """
+        See L{Tracked.isWorthStoring}.
+        """
+        return False
+
+    def renewToken(self) -> None:
+        """
+        See L{Tracked.renewToken}.
+        """
+
+    def ended(self, reason: str) -> None:
+        """
+        See L{Tracked.ended}.
         """
 
 

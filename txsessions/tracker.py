@@ -27,7 +27,7 @@ from .keeper import Keeper
 from .record import UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
 from .size import checkSize
 from .token import INSECURE, digest, parseAny, sidOf
-from .tracked import Tracked, changeOf, dueChangeOf
+from .tracked import Departed, Tracked, changeOf, dueChangeOf
 from .turns import Turns
 
 T = TypeVar("T")
@@ -142,9 +142,10 @@ class Tracker:
         self.endReason = self.endReason or reason
         if self.record is None and not self._keeper.isUnsure and not self._turns.isBusy:
             self._live.ended(reason)
+            self._release()
             return succeed(None)
         self._isEnding = True
-        return self._turns.run(lambda: self._end(reason))
+        return self._turns.run(lambda: self._end(reason)).addCallback(lambda _: self._release())
 
     def refresh(self, record: Record) -> None:
         """
@@ -165,6 +166,7 @@ class Tracker:
         if self.endReason is None:
             self.endReason = reason
             self._live.ended(reason)
+            self._release()
 
     def isSaved(self) -> bool:
         """
@@ -329,6 +331,16 @@ class Tracker:
         finally:
             self._isEnding = False
         self._live.ended(reason)
+
+    def _release(self) -> None:
+        """
+        Let go of the live session, which has ended, unless a step needs it.
+        Otherwise it would stay until the garbage collector comes; and where a
+        hundred thousand have ended, that holds the reactor for a second.
+        """
+        if not self._turns.isBusy:
+            self._live = Departed(self._live.uid)
+            self._keeper.release(self._live)
 
     def _isOver(self) -> bool:
         """
