@@ -1,0 +1,129 @@
+"""
+Tests for what an ended session leaves behind.
+"""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable, Iterator
+from typing import Any
+from weakref import ref
+
+import pytest
+from twisted.internet.task import Clock
+from twisted.web.resource import Resource
+
+import txsessions
+from txsessions.stores.memory import MemoryStore
+
+
+@pytest.fixture(autouse=True)
+def withoutCollector() -> Iterator[None]:
+    """
+    Nobody collects garbage.
+    """
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def newSite(**attributes: Any) -> Any:
+    """
+    A site that serves, in virtual time.
+    """
+    site = txsessions.Site(Resource(), sessionStore=MemoryStore(), reactor=Clock())
+    for name, value in attributes.items():
+        setattr(site, name, value)
+    site.startFactory()
+    return site
+
+
+def unstored(session: Any) -> None:
+    """
+    It is not stored.
+    """
+
+
+def lookedAt(session: Any) -> None:
+    """
+    It is not worth storing, and a request has found that out.
+    """
+    session.site.storeEmptySessions = False
+    assert session.pendingCommit() is None
+
+
+def stored(session: Any) -> None:
+    """
+    It is stored.
+    """
+    session.data["n"] = [1]
+    session.commit()
+
+
+def expire(session: Any) -> None:
+    """
+    Its time is over.
+    """
+    session.site.reactor.advance(session.sessionTimeout + 1)
+
+
+def logOut(session: Any) -> None:
+    """
+    Its user goes.
+    """
+    session.expire()
+
+
+def logOutElsewhere(session: Any) -> None:
+    """
+    Its user goes somewhere else, and this process is told by the store.
+    """
+    session.lost("logout")
+
+
+@pytest.mark.parametrize("prepare", [unstored, lookedAt, stored])
+@pytest.mark.parametrize("end", [expire, logOut, logOutElsewhere])
+def test_freed(prepare: Callable[[Any], None], end: Callable[[Any], None]) -> None:
+    """
+    A session that has ended is gone when nobody holds it any more, without the
+    garbage collector, which holds the reactor for long where many have ended.
+    """
+    site, told = newSite(), []
+    session = site.makeSession()
+    prepare(session)
+    session.notifyOnExpire(lambda: told.append(True))
+    end(session)
+    assert told == [True]
+    gone = ref(session)
+    del session
+    assert gone() is None
+    site.stopFactory()
+
+
+def test_endingMakesNoObjects() -> None:
+    """
+    While many sessions end at once there are not more objects but fewer, so that
+    nothing calls the garbage collector.
+    """
+    site, told, counts = newSite(), [], []
+
+    def count() -> None:
+        if len(told) % 100 == 0:
+            counts.append(len(gc.get_objects()))
+        told.append(True)
+
+    for number in range(1000):
+        session = site.makeSession()
+        session.notifyOnExpire(count)
+        if number % 2:
+            stored(session)
+    del session
+    before = len(gc.get_objects())
+    site.reactor.advance(901)
+    for _ in range(20):
+        site.reactor.advance(0)
+    assert len(told) == 1000
+    assert max(counts) < before + 200
+    assert len(gc.get_objects()) < before - 5000
+    site.stopFactory()
