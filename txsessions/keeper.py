@@ -90,9 +90,14 @@ class Keeper:
         Take over what was loaded from the store, unless more is known already.
         """
         before = self.record
-        if before is not None and record.version < before.version:
-            return
-        self.record = record
+        if before is None or record.version >= before.version:
+            self._accept(record)
+
+    def _accept(self, record: Record) -> None:
+        """
+        Take over what was loaded from the store.
+        """
+        before, self.record = self.record, record
         self.isExact = True
         takeOver(self._live, record, before)
         self._tellNews(record if self._sent is None else after(record, self._sent, record.version))
@@ -179,7 +184,10 @@ class Keeper:
         def loaded(record: Record | None) -> None:
             if record is None:
                 raise SessionNotFound(sid)
-            self.refresh(record)
+            # No change is under way, so this is what counts, also if it is older
+            # than what is known: a store may be set back, by a fail-over to a
+            # replica that lagged behind.
+            self._accept(record)
 
         answer: Deferred[Record | None] = self._store.loadSession(sid)
         return answer.addCallback(loaded).addErrback(self.refused)
