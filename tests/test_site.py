@@ -133,6 +133,20 @@ class TestDropIn:
         assert seen == [session, session]
         assert len(it.memory._records) == 1
 
+    def test_sessionsAssigned(self, scene):
+        """
+        site.sessions may be assigned: what is in the mapping is found.
+        """
+        it = scene()
+        browser = it.browser()
+        it.get(browser, count)
+        (uid, session), *_ = it.site.sessions.items()
+        it.site.sessions = {}
+        assert len(it.site.sessions) == 0
+        it.site.sessions = {uid: session}
+        assert it.site.getSession(uid) is session
+        assert it.get(browser, count).body == b"2"
+
     def test_reactorIsReadLate(self):
         """
         site.reactor may be set until the site is used.
@@ -714,16 +728,54 @@ class TestMemory:
         """
         it, requests = scene(), []
 
-        def answer(request: Any) -> bytes:
+        async def answer(request: Any) -> bytes:
             requests.append(weakref.ref(request))
+            session = request.getSession()
+            if len(requests) % 5 == 0:
+                await session.logOut()
+            elif len(requests) % 5 == 3:
+                await session.rework()
             return count(request)
 
-        browser = it.browser()
-        for _ in range(20):
-            it.get(browser, answer)
+        browsers = [it.browser(), it.browser()]
+        kept = []
+        for _ in range(24):
+            it.get(browsers[0], answer)
+            kept.extend(it.site.sessions.values())
         gc.collect()
-        assert [request() for request in requests] == [None] * 20
-        assert all(session.holders == {} for session in it.site.sessions.values())
+        assert [request() for request in requests] == [None] * 24
+        assert all(session.holders == {} for session in kept)
+
+    def test_takenOver(self, scene):
+        """
+        So it is when the connection was taken over, as by a WebSocket, and its
+        request is never done; as long as it is there the session is in use.
+        """
+        it, requests = scene(), []
+
+        def answer(request: Any) -> Any:
+            requests.append(weakref.ref(request))
+            request.getSession()
+            taken = request.channel
+            taken.dataReceived = lambda data: None
+            taken.connectionLost = lambda reason: None
+            return NOT_DONE_YET
+
+        browser = it.browser()
+        it.get(browser, count)
+        (session,) = it.site.sessions.values()
+        connection = browser.connect()
+        response = it.ask(connection, answer)
+        gc.collect()
+        assert len(session.holders) == 1
+        connection.disconnect()
+        response.addErrback(lambda failure: None)
+        it._browsers.clear()
+        browser.close()
+        del connection, response, browser
+        gc.collect()
+        assert requests[0]() is None
+        assert session.holders == {}
 
     @pytest.mark.parametrize("isShared", [True, False])
     def test_sessions(self, scene, monkeypatch, isShared):

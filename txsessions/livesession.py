@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import AlreadyCalled
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+GONE: Final = object()
+"""
+Stands for a request that is done, so that nothing holds it.
+"""
+
 RETRY: Final = 5.0
 """
 After how many seconds a store that could not answer is asked again on behalf of
@@ -54,10 +60,11 @@ class LiveSession(server.Session):
         or is about to get, another token than the one it sent.  Then it is
         stored, and the browser told of it, only if there is something in it.
     @ivar holders: The requests that have asked for it and are not done, by
-        their L{id}.
-    @ivar reworker: The request whose response carries the new token; C{None} if
-        there is none, or if it is not known.
-    @ivar ender: The request that ended it, as far as that is known.
+        their L{id}.  One that became something else, such as a WebSocket, is
+        never done.
+    @ivar reworker: The request whose response carries the new token, or L{GONE};
+        C{None} if there is none, or if it is not known.
+    @ivar ender: The request that ended it, or L{GONE}, as far as that is known.
     @ivar isTokenUnseen: Whether it got a new token that no request has brought
         back yet.
     @ivar _isOver: Whether its time-out has ended it, and all were told.
@@ -96,7 +103,7 @@ class LiveSession(server.Session):
         self.sessionNamespaces: dict[Any, Any] = {}
         self.isNew = False
         self.isLate = False
-        self.holders: dict[int, Any] = {}
+        self.holders: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.reworker: Any = None
         self.ender: Any = None
         self.isTokenUnseen = False

@@ -4,6 +4,7 @@ The site: L{twisted.web.server.Site} whose sessions are kept in a store.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -76,9 +77,20 @@ class SessionSiteMixin(_Site):
         super().__init__(*args, **kwargs)
         if sessionStore is not None:
             self.sessionStore = ISessionStore(sessionStore)
-        self.sessions: Any = LiveSessions()
         self.sessionLookup = SessionLookup(self, type(self)._mkuid is not server.Site._mkuid)
         self._checkRequestFactory()
+
+    @property
+    def sessions(self) -> Any:  # type: ignore[override]  # stock has an attribute
+        """
+        The live sessions of this process.  What is assigned is taken over.
+        """
+        return self._sessions
+
+    @sessions.setter
+    def sessions(self, sessions: Mapping[bytes, Any]) -> None:
+        self._sessions = LiveSessions()
+        self._sessions.update(sessions)
 
     @property
     def sessionManager(self) -> SessionManager:

@@ -11,6 +11,7 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 
 from ..errors import CookieTooLate
 from ..lifetime import deadline
+from ..livesession import GONE
 from ..session import Session
 
 
@@ -112,7 +113,7 @@ class Visit:
         """
         session = self.session
         line = self._lineFor(session) if isinstance(session, Session) else self._line
-        if line is None and any(self._isOurs(former) for former in self._ended()):
+        if line is None and self._former and any(map(self._isOurs, self._ended())):
             line = self._deletionLine()
         self._setLine(line)
 
@@ -239,7 +240,12 @@ class Visit:
         """
         The request uses this session no longer.
         """
-        session.holders.pop(id(self._request), None)
+        request = self._request
+        session.holders.pop(id(request), None)
+        if session.reworker is request:
+            session.reworker = GONE
+        if session.ender is request:
+            session.ender = GONE
         if self._isNew and session is self.session:
             session.isNew = False
             if not session.isStored() and not session.isWorthStoring():
