@@ -13,7 +13,7 @@ from servers import RedisServer, freePort, until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.task import Clock
-from twisted.internet.testing import StringTransport
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface.verify import verifyObject
@@ -416,6 +416,30 @@ class FakeWire:
         command = self.client.execute("", "ECHO", number)
         command.addErrback(lambda f: f.value)
         return command
+
+
+def test_noAnswerToAnAttempt() -> None:
+    """
+    An attempt to connect that nobody answers is given up in time, and told as such; the next
+    one comes after a wait, and is the only one.
+    """
+    memory = MemoryReactorClock()
+    client = Client(memory, Fixed(Address(path="/s")), timeout=2.0, random=lambda: 0.0)
+    command = client.execute("", "PING")
+    memory.advance(2.0)
+    assert command.called
+    command.addErrback(lambda f: f.value)
+    assert isinstance(command.result, CommandTimedOut | NotSent)
+    later = client.execute("", "PING").addErrback(lambda f: f.value)
+    assert isinstance(later.result, NotSent)
+    assert "unix:/s did not answer within 2 s" in str(later.result)
+    memory.advance(0.099)
+    assert len(memory.unixClients) == 1
+    memory.advance(0.001)
+    assert len(memory.unixClients) == 2
+    closed = client.close()
+    assert closed.called
+    assert memory.getDelayedCalls() == []
 
 
 def test_oneTimerForAll() -> None:

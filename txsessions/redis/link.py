@@ -7,7 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError, succeed
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, succeed
+from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -78,7 +79,7 @@ class Link:
         self._random = random
         self._isRunning = False
         self._failures = 0
-        self._attempting: Deferred[Connection] | None = None
+        self._attempting: Deferred[Any] | None = None
         self._retrying: IDelayedCall | None = None
 
     def start(self) -> None:
@@ -177,10 +178,22 @@ class Link:
         attempt = Deferred.fromCoroutine(self._attempt())
         self._attempting = attempt
         attempt.addTimeout(self._timeout, self._reactor)
-        attempt.addCallbacks(self._succeeded, self._attemptFailed)
+        attempt.addCallback(self._attempted)
         attempt.addErrback(lambda f: self._log.failure("A connection could not be used", failure=f))
 
-    async def _attempt(self) -> Connection:
+    async def _attempt(self) -> Connection | NotSent:
+        """
+        Make a connection that is ready for use, or find out why there is none.
+
+        That is no exception, because those who are told of it would run while
+        it is handled, and Twisted 24.7 takes it for theirs.
+        """
+        try:
+            return await self._reach()
+        except Exception as e:
+            return self._explain(e)
+
+    async def _reach(self) -> Connection:
         """
         Find the server, connect, and say what is to be said first.
         """
@@ -225,42 +238,42 @@ class Link:
         elif expectsMaster and role[0] != b"master":
             raise NotSent(f"Redis at {self.address} is no master")
 
+    def _attempted(self, result: Connection | NotSent) -> None:
+        """
+        An attempt has ended.
+        """
+        self._attempting = None
+        if isinstance(result, NotSent):
+            if self._isRunning:
+                self._failed(result, False)
+        elif self._isRunning:
+            self._succeeded(result)
+        else:
+            result.abort()
+
     def _succeeded(self, connection: Connection) -> None:
         """
         A connection is ready for use.
         """
-        self._attempting = None
-        if not self._isRunning:
-            connection.abort()
-            return
         if self.trouble is not None:
             self._log.info("Redis at {address} answers again", address=self.address)
         self.trouble = None
         self.connection = connection
         self._up(connection)
 
-    def _attemptFailed(self, failure: Failure) -> None:
-        """
-        An attempt came to nothing.
-        """
-        self._attempting = None
-        if self._isRunning:
-            self._failed(self._explain(failure), False)
-
-    def _explain(self, failure: Failure) -> NotSent:
+    def _explain(self, error: Exception) -> NotSent:
         """
         Why an attempt failed, in one line.
         """
-        error = failure.value
         if isinstance(error, NotSent):
             return error
         where = "Redis" if self.address is None else f"Redis at {self.address}"
         if isinstance(error, ServerError):
             kind = AccessRefused if error.code in FORBIDDEN else NotSent
             return kind(f"{where} refuses: {error}")
-        if isinstance(error, TimeoutError | CancelledError):
+        if isinstance(error, CancelledError | ConnectingCancelledError):
             return NotSent(f"{where} did not answer within {self._timeout:g} s")
-        return NotSent(f"{where} cannot be reached: {failure.getErrorMessage()}")
+        return NotSent(f"{where} cannot be reached: {error}")
 
     def _failed(self, trouble: NotSent, wasProven: bool) -> None:
         """
