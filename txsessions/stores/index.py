@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from math import inf
 from typing import Any
 
-import attrs
+import msgspec
 
 from ..deadlines import Deadlines
 from ..lifetime import deadline
@@ -19,10 +19,12 @@ from ..record import Record
 from .remembrance import MAXIMUM
 
 
-@attrs.frozen
-class Known:
+class Known(msgspec.Struct, frozen=True, gc=False):
     """
     What is known of one session.
+
+    Nothing in it leads back to it, so Python's collector of garbage need not
+    know of it: one that looks at hundreds of thousands holds the reactor.
 
     @ivar due: When the session ends, or when its end may be forgotten, in
         seconds on the store's clock.
@@ -33,9 +35,12 @@ class Known:
     """
 
     due: float
-    sessionKey: str | None = attrs.field(repr=False)
+    sessionKey: str | None
     isLive: bool
     signature: Any
+
+    def __repr__(self) -> str:
+        return f"<Known, {'live' if self.isLive else 'ended'}, due {self.due}>"
 
 
 class Index:
@@ -51,7 +56,7 @@ class Index:
 
     def __init__(self, maximum: int = MAXIMUM) -> None:
         self._known: dict[str, Known] = {}
-        self._owned: dict[str, set[str]] = {}
+        self._owned: dict[str, dict[str, None]] = {}
         self._sessions = Deadlines(self._dueOf)
         self._ends = Deadlines(self._dueOf)
         self._maximum = maximum
@@ -98,7 +103,7 @@ class Index:
         self._watching(known).discard(sid)
         if known.sessionKey is not None:
             owned = self._owned[known.sessionKey]
-            owned.discard(sid)
+            owned.pop(sid, None)
             if not owned:
                 del self._owned[known.sessionKey]
 
@@ -150,7 +155,7 @@ class Index:
             self.drop(sid)
         self._known[sid] = known
         if known.sessionKey is not None:
-            self._owned.setdefault(known.sessionKey, set()).add(sid)
+            self._owned.setdefault(known.sessionKey, {})[sid] = None
         self._watching(known).add(sid, known.due)
 
     def _watching(self, known: Known) -> Deadlines:
