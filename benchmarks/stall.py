@@ -1,0 +1,250 @@
+"""
+How long the reactor is held when very many sessions expire at once.
+
+C{python benchmarks/stall.py [--sessions N] [--rounds N] [VARIANT...]}
+
+Makes so many sessions that all expire at the same moment, each variant in a process
+of its own, and measures by a heartbeat of 5 milliseconds how late the reactor was at
+the most, and how long it took until all were told of it.  The variants:
+
+  - C{stock}: C{twisted.web.server.Session}, each with a C{notifyOnExpire} callback;
+  - C{live}: ours, the same way, and nothing stored;
+  - C{both}: ours, the same way, each stored in a L{MemoryStore};
+  - C{stored}: records in a L{MemoryStore}, which no request has asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet import reactor
+from twisted.web import resource, server
+
+import txsessions
+from txsessions.record import Record
+from txsessions.stores.memory import MemoryStore
+
+BEAT = 0.005
+"""
+How often the heart beats, in seconds.
+"""
+
+CALM = 1.0
+"""
+How long nothing is to do before the sessions expire, in seconds.
+"""
+
+SAMPLE = 10
+"""
+One of so many sessions is made beforehand, to find out how long that takes.
+"""
+
+
+class Heart:
+    """
+    Beats, and notes when it was late.
+
+    @ivar longest: By how much at the most, in seconds.
+    @ivar busiest: How long this process worked between two beats at the most, in
+        seconds: what is left of that on a machine where nobody else is at work.
+    """
+
+    def __init__(self) -> None:
+        self.longest = self.busiest = 0.0
+        self._last = self._worked = 0.0
+
+    def start(self) -> None:
+        """
+        Begin to beat.
+        """
+        self._last, self._worked = time.perf_counter() - BEAT, time.process_time()
+        self.beat()
+
+    def beat(self) -> None:
+        """
+        One beat, and all that follow.
+        """
+        now, worked = time.perf_counter(), time.process_time()
+        self.longest = max(self.longest, now - self._last - BEAT)
+        self.busiest = max(self.busiest, worked - self._worked)
+        self._last, self._worked = now, worked
+        reactor.callLater(BEAT, self.beat)
+
+
+class Endings:
+    """
+    Counts the sessions that are told of their end.
+    """
+
+    def __init__(self, count: int, done: Callable[[], object]) -> None:
+        self._left = count
+        self._done = done
+
+    def tell(self) -> None:
+        """
+        One more.
+        """
+        self._left -= 1
+        if not self._left:
+            self._done()
+
+
+def live(site: Any, count: int, end: float, tell: Callable[[], object]) -> list[Any]:
+    """
+    Live sessions with a callback each.
+    """
+    sessions = []
+    for _ in range(count):
+        uid = site._mkuid()
+        session = site.sessions[uid] = site.sessionFactory(site, uid)
+        session.sessionTimeout = end - reactor.seconds()
+        session.notifyOnExpire(tell)
+        session.startCheckingExpiration()
+        sessions.append(session)
+    return sessions
+
+
+def stock(count: int, end: float, tell: Callable[[], object]) -> None:
+    """
+    Stock Twisted.
+    """
+    live(server.Site(resource.Resource()), count, end, tell)
+
+
+def ourSite(tell: Callable[[], object] = lambda: None) -> txsessions.Site:
+    """
+    A site of ours.
+    """
+
+    class Site(txsessions.Site):
+        """
+        Counts what a sweep brings in.
+        """
+
+        def _sessionEnded(self, ending: Any) -> None:
+            tell()
+            super()._sessionEnded(ending)
+
+    site = Site(resource.Resource(), sessionStore=MemoryStore())
+    site.startFactory()
+    return site
+
+
+def ourLive(count: int, end: float, tell: Callable[[], object]) -> None:
+    """
+    See the documentation of the module.
+    """
+    live(ourSite(), count, end, tell)
+
+
+def both(count: int, end: float, tell: Callable[[], object]) -> None:
+    """
+    See the documentation of the module.
+    """
+    for session in live(ourSite(), count, end, tell):
+        session.data["n"] = 1
+        session.commit()
+
+
+def stored(count: int, end: float, tell: Callable[[], object]) -> None:
+    """
+    See the documentation of the module.
+    """
+    site = ourSite(tell)
+    for number in range(count):
+        now = reactor.seconds()
+        record = Record(f"{number:032x}", bytes(32), now, now, end - now)
+        site.sessionManager.store.createSession(record)
+    site.sessionManager.wakeBy(end)
+
+
+VARIANTS = {"stock": stock, "live": ourLive, "both": both, "stored": stored}
+
+
+def measure(variant: str, count: int) -> None:
+    """
+    Measure one variant in this process, and print what came of it.
+    """
+    begun = time.perf_counter()
+    VARIANTS[variant](count // SAMPLE, reactor.seconds() + 3600, lambda: None)
+    # With more sessions each takes longer.
+    warm = 3 * SAMPLE * (time.perf_counter() - begun)
+    end = reactor.seconds() + CALM + warm
+    heart = Heart()
+
+    def done() -> None:
+        total = reactor.seconds() - end
+        # The last turn has not ended yet.
+        reactor.callLater(0.1, tell, total)
+
+    def tell(total: float) -> None:
+        print(json.dumps({"stall": heart.longest, "busy": heart.busiest, "total": total}))
+        reactor.stop()
+
+    VARIANTS[variant](count, end, Endings(count, done).tell)
+    gc.collect()
+    calm = end - reactor.seconds()
+    if calm < CALM / 2:
+        raise SystemExit(f"{variant}: it took too long to make {count} sessions")
+    reactor.callLater(calm - CALM / 2, heart.start)
+    reactor.run()
+
+
+def main() -> None:
+    """
+    Measure each variant in turn, and print the table.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--sessions", type=int, default=100_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("variants", nargs="*", default=list(VARIANTS))
+    options = parser.parse_args()
+    if options.one:
+        measure(options.variants[0], options.sessions)
+        return
+    variants = list(dict.fromkeys(["stock", *options.variants]))
+    figures: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
+    for number in range(options.rounds):
+        for variant in variants:
+            print(f"round {number + 1} of {options.rounds}: {variant}", file=sys.stderr)
+            command = [sys.executable, __file__, "--one", f"--sessions={options.sessions}", variant]
+            printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+            figures[variant].append(json.loads(printed))
+    report(figures, options.sessions)
+
+
+def report(figures: dict[str, list[dict[str, float]]], sessions: int) -> None:
+    """
+    Print the table: medians of the rounds, and by which factor less than stock.
+    """
+    print(f"{sessions} sessions expire at once, Python {sys.version.split()[0]}")
+    titles = ("variant", "stall ms", "worst ms", "CPU ms", "total s", "stall /", "total /")
+    print("".join(f"{title:>10}" for title in titles))
+    stockStall, stockTotal = (median(figures["stock"], name) for name in ("stall", "total"))
+    for variant, rows in figures.items():
+        stall, busy, total = (median(rows, name) for name in ("stall", "busy", "total"))
+        worst = max(row["stall"] for row in rows)
+        print(
+            f"{variant:>10}{1000 * stall:>10.1f}{1000 * worst:>10.1f}{1000 * busy:>10.1f}"
+            f"{total:>10.2f}{stockStall / stall:>10.1f}{stockTotal / total:>10.2f}"
+        )
+
+
+def median(rows: list[dict[str, float]], name: str) -> float:
+    """
+    The median of one figure.
+    """
+    return statistics.median(row[name] for row in rows)
+
+
+if __name__ == "__main__":
+    main()
