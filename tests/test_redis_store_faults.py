@@ -33,7 +33,7 @@ from txsessions.stores import openStore
 from txsessions.stores.redis import RedisStore
 from txsessions.stores.redisserver.checks import check
 from txsessions.stores.redisserver.keys import Keys
-from txsessions.stores.redisserver.scripts import SLACK
+from txsessions.stores.redisserver.lua import SLACK
 
 SECRET = "hunter2-is-secret"
 KEYS = Keys("txsessions")

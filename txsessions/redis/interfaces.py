@@ -50,8 +50,10 @@ class IRedis(Interface):
         script: Script, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float]
     ) -> Deferred[Any]:
         """
-        Run a script: one round trip, also when the server does not know it
-        yet, or no longer.
+        Run a script: one round trip.  When the server has forgotten it, it is
+        loaded and run again, before anything that was called later.  (Only what
+        is already on its way in the very moment in which somebody makes the
+        server forget, and somebody else loads the scripts, may change places.)
 
         @param script: One of those that were given to the client.
         @param keys: The keys it works on, one or more, all in one slot.

@@ -2,164 +2,17 @@
 The scripts: each operation one atomic step on the server, on keys of one slot.
 
 They say again in Lua what L{txsessions.record.apply} and L{txsessions.lifetime}
-say.  Lua turns numbers into text with 14 digits, so that times are handed through
-as the text they came as, and C{exact} writes those that are calculated.
-
-A script on a bucket makes the names of records from the base of the bucket: they
-are in the same slot as the keys that are declared.
+say.  A script on a bucket makes the names of records from the base of the
+bucket: they are in the same slot as the keys that are declared.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from ...lifetime import ABSOLUTE, IDLE
+from ...lifetime import IDLE
 from ...redis.script import Script
-from ..remembrance import RETENTION
-
-SLACK: Final = 7 * 86400
-"""
-How long after its deadline the server itself forgets a session, in seconds: so
-late that sweeps come before, even if nobody was there over a long week-end; and
-not never, so that an application that is gone leaves nothing behind.
-"""
-
-ASIDE: Final = 30 * 86400
-"""
-How long a damaged record is kept for people to look at, in seconds.
-"""
-
-TIME: Final = """
-local function present()
-  local time = redis.call('TIME')
-  return time[1] + time[2] / 1000000
-end
-"""
-"""
-The present on the server's clock.
-"""
-
-_LIVE: Final = f"""
-local function exact(number)
-  return string.format('%.17g', number)
-end
-
--- The server forgets it at some time, if nobody else does.
-local function live(key, deadline)
-  local now = present()
-  local left = math.max(deadline, now) - now + {SLACK}
-  redis.call('PEXPIRE', key, string.format('%.0f', math.min(left, 1e10) * 1000))
-end
-"""
-
-_PUT: Final = """
--- Sets the fields that the arguments name, from the first to the last of these.
-local function put(key, first, last)
-  for start = first, last, 1000 do
-    redis.call('HSET', key, unpack(ARGV, start, math.min(start + 999, last)))
-  end
-end
-"""
-
-_READ: Final = f"""
--- A number, or nothing; also nothing that is called a number and is none.
-local function numberOf(text)
-  local number = tonumber(text)
-  if number == number then return number end
-end
-
--- The record of some fields; or nothing, and 'damaged', or 'ended' with the reason.
-local function recordOf(facts)
-  if facts.e then return nil, 'ended', facts.e end
-  local record = {{
-    version = numberOf(facts.v), verifier = facts.d, created = numberOf(facts.c),
-    modified = numberOf(facts.m), idle = numberOf(facts.i), absolute = numberOf(facts.a),
-    owner = facts.o
-  }}
-  if record.version and record.verifier and record.created and record.modified
-      and record.idle and (record.absolute or not facts.a) then
-    return record
-  end
-  return nil, 'damaged'
-end
-
--- The same of a key, or 'absent'.
-local function read(key)
-  local found = redis.pcall('HMGET', key, 'v', 'd', 'c', 'm', 'i', 'a', 'o', 'e')
-  if found.err then return nil, 'damaged' end
-  local record, problem, reason = recordOf({{
-    v = found[1], d = found[2], c = found[3], m = found[4],
-    i = found[5], a = found[6], o = found[7], e = found[8]
-  }})
-  if problem == 'damaged' and redis.call('EXISTS', key) == 0 then problem = 'absent' end
-  return record, problem, reason
-end
-
--- The same, and all fields.
-local function readWhole(key)
-  local fields = redis.pcall('HGETALL', key)
-  if fields.err then return nil, 'damaged' end
-  if #fields == 0 then return nil, 'absent' end
-  local facts = {{}}
-  for number = 1, #fields, 2 do facts[fields[number]] = fields[number + 1] end
-  local record, problem = recordOf(facts)
-  return record, problem, fields
-end
-
-local function deadlineOf(record)
-  local idle = record.modified + record.idle
-  if not record.absolute then return idle end
-  return math.min(idle, record.created + record.absolute)
-end
-
-local function reasonOf(record)
-  if deadlineOf(record) == record.modified + record.idle then return '{IDLE}' end
-  return '{ABSOLUTE}'
-end
-
-local function memberOf(owner, sid)
-  return redis.sha1hex(owner) .. ':' .. sid
-end
-"""
-
-_ASIDE: Final = f"""
--- Keeps a damaged record for people to look at, and takes it out of the way.
-local function putAside(key, deadlines, owners, damaged, sid)
-  local owner = redis.pcall('HGET', key, 'o')
-  if type(owner) == 'string' then redis.call('ZREM', owners, memberOf(owner, sid)) end
-  redis.call('ZREM', deadlines, sid)
-  redis.call('RENAME', key, damaged)
-  redis.call('EXPIRE', damaged, {ASIDE})
-end
-"""
-
-_FINISH: Final = f"""
--- Ends a session, and remembers that for a while.
-local function replace(key, reason)
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'e', reason)
-  redis.call('EXPIRE', key, {RETENTION:.0f})
-end
-
--- Takes members out of a sorted set.
-local function remove(key, members)
-  for start = 1, #members, 1000 do
-    redis.call('ZREM', key, unpack(members, start, math.min(start + 999, #members)))
-  end
-end
-
--- Ends some sessions of a bucket, and takes them out of its sets together.
-local function finish(deadlines, owners, base, ended)
-  local sids, members = {{}}, {{}}
-  for number, each in ipairs(ended) do
-    replace(base .. 'session:' .. each.sid, each.reason)
-    sids[number] = each.sid
-    if each.owner then table.insert(members, memberOf(each.owner, each.sid)) end
-  end
-  remove(deadlines, sids)
-  remove(owners, members)
-end
-"""
+from .lua import FINISH, LIVE, PUT, PUT_ASIDE, READ, TIME
 
 _CREATE: Final = """
 local key, deadlines, owners = KEYS[1], KEYS[2], KEYS[3]
@@ -337,17 +190,17 @@ class Scripts:
         """
         @param time: Defines the function C{present}, in Lua.
         """
-        live, aside = time + _LIVE, _READ + _ASIDE
-        self.create = Script("create", live + _PUT + _CREATE)
-        self.save = Script("save", live + _PUT + aside + _SAVE)
-        self.delete = Script("delete", aside + _FINISH + _DELETE)
+        live, aside = time + LIVE, READ + PUT_ASIDE
+        self.create = Script("create", live + PUT + _CREATE)
+        self.save = Script("save", live + PUT + aside + _SAVE)
+        self.delete = Script("delete", aside + FINISH + _DELETE)
         self.setAside = Script("setAside", aside + _SET_ASIDE)
         self.now = Script("now", live + _NOW)
         self.peek = Script("peek", live + _PEEK)
-        self.claim = Script("claim", live + aside + _FINISH + _CLAIM)
+        self.claim = Script("claim", live + aside + FINISH + _CLAIM)
         self.owned = Script("owned", _OWNED)
-        self.disown = Script("disown", _READ + _DISOWN)
-        self.deleteOld = Script("deleteOld", _READ + _FINISH + _DELETE_OLD)
+        self.disown = Script("disown", READ + _DISOWN)
+        self.deleteOld = Script("deleteOld", READ + FINISH + _DELETE_OLD)
 
     def all(self) -> list[Script]:
         """
