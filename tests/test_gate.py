@@ -663,6 +663,32 @@ def test_clientGoneBeforeWriting(scene):
     assert requests[0].getSession().data["n"] == 2
 
 
+def test_askedAfterClientHasGone(scene):
+    """
+    A handler that asks for the session when its client has gone gets it, or a new
+    one that nobody holds.
+    """
+    requests = []
+
+    def answer(request: Any) -> Any:
+        requests.append(request)
+        return NOT_DONE_YET
+
+    it = scene()
+    browser = it.browser()
+    it.get(browser, count)
+    (session,) = it.site.sessions.values()
+    for each in (browser, it.browser()):
+        connection = each.connect()
+        response = it.ask(connection, answer)
+        connection.disconnect()
+        response.addErrback(lambda failure: None)
+    assert requests[0].getSession() is session
+    assert requests[1].getSession() is not session
+    for each in it.site.sessions.values():
+        assert each.holders == {}
+
+
 def test_clientGoneWithBadData(scene):
     """
     A client that goes while its session holds what cannot be kept does no harm to

@@ -555,7 +555,13 @@ class TestKnowledge:
         it.store.fail("saveSession", answersOnly=True)
         assert it.get(browser, logIn).code == 503
         it.store.mend()
-        assert it.get(browser, who).body == b"none"
+        token = browser.cookies.get(COOKIE)
+        for _ in range(3):
+            assert it.get(browser, who).body == b"none"
+        with pytest.raises(KeyError):
+            it.site.getSession(token)
+        it.clock.advance(900)
+        assert len(it.site.sessions) == 0
         it.errors.flush("the test broke the store")
 
     def test_doubtOfEnd(self, scene):
@@ -595,6 +601,27 @@ class TestKnowledge:
         token = browser.cookies.get(COOKIE)
         it.get(browser, logOut)
         assert it.get(other, look, headers=cookie(token)).body == b"none"
+
+    def test_reworkedElsewhere(self, scene):
+        """
+        A live session that has got its new token in another process is not opened
+        by the old one, not even by stock code.
+        """
+        it = scene(SharedStore())
+        browser = it.browser()
+        it.get(browser, count)
+        old = browser.cookies.get(COOKIE)
+
+        async def rework(request: Any) -> bytes:
+            return await request.getSession().rework()
+
+        new = it.get(it.browser(it.makeSite(), cookies=browser.cookies), rework).body
+        for _ in range(2):
+            assert it.get(it.browser(), look, headers=cookie(old)).body == b"none"
+            with pytest.raises(KeyError):
+                it.site.getSession(old)
+        assert it.get(browser, look).body == b"1"
+        assert it.site.getSession(new).uid == new
 
     def test_endedElsewhere(self, scene):
         """

@@ -558,6 +558,25 @@ class TestOverlap:
         old = browser.initial[0].partition(b";")[0]
         assert it.get(it.browser(), look, headers={"Cookie": old}).body == b"none"
 
+    def test_endedBeforeAsked(self, scene):
+        """
+        A session that has ended before a slow handler asks for it is none for it, and
+        does not stay in memory because of that.
+        """
+        it = scene()
+        browser = visitor(it)
+        waiting: Deferred[None] = Deferred()
+
+        async def answer(request: Any) -> bytes:
+            await waiting
+            return look(request)
+
+        response = it.ask(browser, answer)
+        it.get(browser, logOut)
+        waiting.callback(None)
+        assert resultOf(response).body == b"none"
+        assert len(it.site.sessions) == 0
+
     def test_asksAgain(self, scene):
         """
         One that asks for the session again then gets a new one; it is stored, and

@@ -5,6 +5,7 @@ A session as its site, its requests and its tracker see it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -24,7 +25,7 @@ from .data import SessionData
 from .duties import Duties
 from .errors import SessionError, SessionNotFound
 from .record import NOTHING, Record
-from .token import sidOf
+from .token import matches, parseAny, sidOf
 from .tracked import Part
 from .tracker import Tracker
 
@@ -70,6 +71,7 @@ class LiveSession(server.Session):
     @ivar _isOver: Whether its time-out has ended it, and all were told.
     @ivar _ending: What waits for the end that the store has not confirmed yet;
         C{None} when none is under way.
+    @ivar _opened: The verifier that C{uid} was found to open.
     @ivar _isAskedToEnd: Whether somebody here has asked it to end.
     @ivar _unended: Why C{expire} was to end it, and could not.
     @ivar _expiry: What ends it at its deadline in this process.
@@ -114,6 +116,7 @@ class LiveSession(server.Session):
         self._ending: list[Deferred[None]] | None = None
         self._unended: str | None = None
         self._isAskedToEnd = False
+        self._opened: bytes | None = None
         self._expiry: Duties | None = None
         self._watched: tuple[float, float | None] | None = None
         self._tracker: Tracker | None = None
@@ -230,6 +233,22 @@ class LiveSession(server.Session):
         self._unended = None
         self._track().forgetChanges()
 
+    def isOpenedBy(self, uid: bytes, audience: bytes) -> bool:
+        """
+        Whether a token opens it.  Of one that is stored its record knows: it may
+        have got another token in another process, or by a save of which nobody
+        knew the outcome.
+        """
+        record = self._stored()
+        if record is None:
+            return compare_digest(self.uid or b"", uid)
+        if self._opened is not record.verifier or not compare_digest(self.uid or b"", uid):
+            token = parseAny(uid)
+            if token is None or not matches(token, audience, record.verifier):
+                return False
+            self.uid, self._opened = uid, record.verifier
+        return True
+
     def isExact(self) -> bool:
         """
         Whether what is known here of its record is all that is stored, as far
@@ -300,9 +319,10 @@ class LiveSession(server.Session):
         self._ending = None
         if self._expiry is not None:
             self._expiry.discard(self.sid)
-        sessions = getattr(self.site, "sessions", {})
-        if sessions.get(self.uid) is self:
-            del sessions[self.uid]
+        if self._manager is not None:
+            self.site.forgetSession(self)
+        elif self.site is not None and self.site.sessions.get(self.uid) is self:
+            del self.site.sessions[self.uid]
         callbacks = self.expireCallbacks[:]
         self.expireCallbacks.clear()
         for callback in callbacks:

@@ -6,12 +6,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, MutableMapping
-from hmac import compare_digest
 from typing import Any, Final
 from weakref import WeakValueDictionary
 
 from ..session import Session
-from ..token import sidOf
+from ..token import INSECURE, sidOf
 
 MAXIMUM: Final = 10_000
 """
@@ -71,13 +70,27 @@ class LiveSessions(MutableMapping[bytes, Any]):
         if self._kept.pop(session.sid, None) is not None:
             self._letGo[session.sid] = session
 
+    def all(self) -> list[Session]:
+        """
+        The sessions of our class that are kept.
+        """
+        return list(self._kept.values())
+
+    def forget(self, session: Session) -> None:
+        """
+        Take out a session, whatever its C{uid} is by now.
+        """
+        if self.bySid(session.sid) is session:
+            self._kept.pop(session.sid, None)
+            self._letGo.pop(session.sid, None)
+
     def __getitem__(self, uid: bytes) -> Any:
         session = self.bySid(sidOf(uid))
-        if session is None or not compare_digest(session.uid, uid):
-            session = self._others.get(uid)
-        if session is None:
-            raise KeyError("no live session has this uid")
-        return session
+        if session is not None and _opens(uid, session):
+            return session
+        if uid in self._others:
+            return self._others[uid]
+        raise KeyError("no live session has this uid")
 
     def __setitem__(self, uid: bytes, session: Any) -> None:
         self._take(uid)
@@ -92,7 +105,8 @@ class LiveSessions(MutableMapping[bytes, Any]):
         self._take(uid)
 
     def __iter__(self) -> Iterator[bytes]:
-        yield from [session.uid for session in self._kept.values()]
+        # One that has got another token elsewhere has none that is known here.
+        yield from [each.uid for each in self._kept.values() if _opens(each.uid, each)]
         yield from list(self._others)
 
     def __len__(self) -> int:
@@ -122,3 +136,10 @@ class LiveSessions(MutableMapping[bytes, Any]):
                 self._letGo[sid] = session
             else:
                 self._kept[sid] = session
+
+
+def _opens(uid: bytes, session: Session) -> bool:
+    """
+    Whether a token opens a session.
+    """
+    return session.isOpenedBy(uid, session.audience or INSECURE)

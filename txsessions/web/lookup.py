@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from enum import Enum
-from hmac import compare_digest
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -111,11 +110,13 @@ class SessionLookup:
         """
         A session of which this process knows everything, if the token opens it.
         """
-        if not compare_digest(live.uid, value):
-            return SUPERSEDED
         if live.audience is None:
             live.audience = audience
-        if live.audience != audience or live.endReason is not None:
+        if live.audience != audience:
+            return None
+        if not live.isOpenedBy(value, audience):
+            return SUPERSEDED
+        if live.endReason is not None:
             return None
         if self._hasExpired(live):
             live.due()

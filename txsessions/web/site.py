@@ -189,8 +189,7 @@ class SessionSiteMixin(_Site):
         """
         self.sessionExpiry.stop()
         self.sessionsOverdue.stop()
-        live = [session for session in self.sessions.values() if isinstance(session, Session)]
-        saved = [session.settleTouch() for session in live]
+        saved = [session.settleTouch() for session in self.sessions.all()]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
     def adoptRecord(self, uid: bytes, record: Record) -> Any:
@@ -217,6 +216,12 @@ class SessionSiteMixin(_Site):
         self.sessions[uid] = session
         session.watch()
         return session
+
+    def forgetSession(self, session: Session) -> None:
+        """
+        A session has ended.
+        """
+        self.sessions.forget(session)
 
     def keepSession(self, session: Session) -> None:
         """

@@ -30,6 +30,7 @@ class Visit:
     @ivar _former: The sessions that it has asked for and that have ended since.
     @ivar _hasCookie: Whether the browser sent a cookie of the name.
     @ivar _isNew: Whether C{session} began in this request.
+    @ivar _isOver: Whether the request is done.
     @ivar _line: The value of the C{Set-Cookie} header that stands among the
         request's for now, or C{None}.
     """
@@ -39,6 +40,7 @@ class Visit:
         "_former",
         "_hasCookie",
         "_isNew",
+        "_isOver",
         "_line",
         "_request",
         "_site",
@@ -59,6 +61,7 @@ class Visit:
         self.wasLookedAt = False
         self._former: tuple[Any, ...] = ()
         self._isNew = False
+        self._isOver = False
         self._line: bytes | None = None
 
     def bring(self, session: Any) -> None:
@@ -134,6 +137,7 @@ class Visit:
         """
         The request is done.
         """
+        self._isOver = True
         for session in (self.session, *self._former):
             if isinstance(session, Session):
                 self._leave(session)
@@ -151,7 +155,7 @@ class Visit:
         session.audience = self._audience
         self._isNew = True
         if isinstance(session, Session):
-            session.isNew = True
+            session.isNew = not self._isOver
             session.isLate = self._isLate()
             self._hold(session)
         try:
@@ -230,9 +234,11 @@ class Visit:
 
     def _hold(self, session: Any) -> None:
         """
-        The request uses this session from now on.
+        The request uses this session from now on, until it is done.
         """
-        if isinstance(session, Session):
+        if self._isOver or not isinstance(session, Session):
+            return
+        if session.endReason is None:
             session.holders[id(self._request)] = self._request
             self._site.sessions.keep(session)
 

@@ -110,6 +110,8 @@ class VisitingRequest(_Request):
                     "a store that answers later"
                 )
             self._brought(found, visit)
+        if self._channel() is None:
+            visit.leave()
         if self._visits is None:
             self._visits = {}
         self._visits[audience] = visit
