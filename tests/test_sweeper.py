@@ -293,7 +293,8 @@ class TestErrors:
         sweep.clock.pump([1.0] * 3600)
         rests = [later - earlier for earlier, later in pairwise(asked)]
         assert rests[:6] == [2, 4, 8, 16, 32, 60] and set(rests[5:]) == {LONGEST_BACKOFF}
-        assert [event["log_failure"].type for event in sweep.events] == [StoreUnavailable]
+        assert [type(event["error"]) for event in sweep.events] == [StoreUnavailable]
+        assert "log_failure" not in sweep.events[0]
         sweep.create("a", 1.0)
         sweep.failing.mend()
         sweep.clock.pump([1.0] * 61)

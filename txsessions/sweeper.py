@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .duties import BATCH
+from .errors import StoreUnavailable
 from .interfaces import ISessionSweep
 from .patience import Patience
 from .stores.claim import Claim, Ending
@@ -168,9 +169,19 @@ class Sweeper:
         """
         self._failures += 1
         if self._failures == 1:
-            self._log.failure("Could not end what has expired; trying again.", failure)
+            self._tellTrouble(failure)
         rest = min(2.0 ** min(self._failures, 6), LONGEST_BACKOFF)
         self._finished(self._clock.seconds() + rest)
+
+    def _tellTrouble(self, failure: Failure) -> None:
+        """
+        Log why nothing was ended: in one line, if that is known to happen.
+        """
+        text = "Could not end what has expired; trying again"
+        if failure.check(StoreUnavailable):
+            self._log.error(f"{text}: {{error}}", error=failure.value)
+        else:
+            self._log.failure(f"{text}.", failure)
 
     def _finished(self, next: float | None) -> None:
         """
