@@ -169,9 +169,8 @@ class Trial:
         """
         Look at what must not happen at all.
         """
-        tracebacks = self._web.tracebacks()
-        if tracebacks:
-            self.troubles.append(f"the web server logged {tracebacks} tracebacks")
+        for text in self._web.tracebacks():
+            self.troubles.append(f"the web server logged a traceback: {text}")
         if self._plan.target == "store" and self.crowd.account.unknown:
             self.troubles.append(f"{self.crowd.account.unknown} connections were lost")
 

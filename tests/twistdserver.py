@@ -4,12 +4,18 @@ C{twistd txsessions} in a process of its own.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from processes import isListening, script
 from servers import ServerProcess, freePort
 
 HERE = Path(__file__).parent
+
+TRACEBACK = re.compile(r"Traceback \(most recent call last\):\n(?:\s.*\n)*")
+"""
+A traceback in a log of Twisted, in which all lines but the first are indented.
+"""
 
 
 class TwistdServer(ServerProcess):
@@ -57,8 +63,9 @@ class TwistdServer(ServerProcess):
         await self.stop()
         return process.returncode
 
-    def tracebacks(self) -> int:
+    def tracebacks(self) -> list[str]:
         """
-        How often it has logged one.
+        The ends of those that it has logged.
         """
-        return (self.directory / "output").read_text(errors="replace").count("Traceback")
+        output = (self.directory / "output").read_text(errors="replace")
+        return [text[-1000:] for text in TRACEBACK.findall(output)]

@@ -289,10 +289,8 @@ async def run(
             await workers.end(plan.endings)
         finally:
             workers.close()
-        tracebacks = sum(server.tracebacks() for server in servers)
-    if tracebacks:
-        workers.troubles.append(f"the web servers logged {tracebacks} tracebacks")
-    return workers.troubles
+        tracebacks = [text for server in servers for text in server.tracebacks()]
+    return workers.troubles + [f"a web server logged a traceback: {text}" for text in tracebacks]
 
 
 def parse() -> Plan:
