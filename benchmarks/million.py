@@ -8,8 +8,9 @@ those of an owner, and to end those that are old::
 It prints, for each of these, how long it took, how many a second that is, how much
 memory the process had at the most, and how long the reactor was held at the most, by
 a heartbeat of 5 milliseconds: by the clock, and of that the time that the reactor's
-thread was computing (the rest it waited for a processor, or for another thread).  The
-last words say what Python's collector of garbage took at the most.
+thread was computing, and the time that it waited for a processor (the rest it waited
+for another thread).  The last words say what Python's collector of garbage took at the
+most.
 
 Use a store that is empty: half of its sessions are ended.
 """
@@ -69,15 +70,17 @@ class Heartbeat:
 
     @ivar gap: The longest time between two beats, in seconds.
     @ivar busy: How much of that the thread was computing.
+    @ivar queued: How much of that it waited for a processor.
     @ivar memory: The most memory that the process had, in bytes.
     @ivar collecting: The longest collection of garbage.
     """
 
     gap: float = 0.0
     busy: float = 0.0
+    queued: float = 0.0
     memory: int = 0
     collecting: float = 0.0
-    _last: tuple[float, float] = (0.0, 0.0)
+    _last: tuple[float, float, float] = (0.0, 0.0, 0.0)
     _count: int = 0
     _began: float = 0.0
 
@@ -85,18 +88,18 @@ class Heartbeat:
         """
         Begin anew.
         """
-        self.gap = self.busy = self.collecting = 0.0
+        self.gap = self.busy = self.queued = self.collecting = 0.0
         self.memory = residentBytes()
-        self._last = time.perf_counter(), time.thread_time()
+        self._last = threadTimes()
 
     def beat(self) -> None:
         """
         Note how late it is.
         """
-        now = time.perf_counter(), time.thread_time()
-        gap, busy = now[0] - self._last[0], now[1] - self._last[1]
+        now = threadTimes()
+        gap, busy, queued = (new - old for new, old in zip(now, self._last, strict=True))
         if gap > self.gap:
-            self.gap, self.busy = gap, busy
+            self.gap, self.busy, self.queued = gap, busy, queued
         self._last = now
         self._count += 1
         if self._count % 20 == 0:
@@ -110,6 +113,16 @@ class Heartbeat:
             self._began = time.perf_counter()
         else:
             self.collecting = max(self.collecting, time.perf_counter() - self._began)
+
+
+def threadTimes() -> tuple[float, float, float]:
+    """
+    The time, how long this thread has computed, and how long it has waited for a
+    processor, in seconds.
+    """
+    with open("/proc/thread-self/schedstat", encoding="ascii") as file:
+        computed, queued, _ = file.read().split()
+    return time.perf_counter(), int(computed) / 1e9, int(queued) / 1e9
 
 
 def residentBytes() -> int:
@@ -203,7 +216,8 @@ async def measured(
     heart.beat()
     print(
         f"{name:8} {took:7.1f} s {count / took:8.0f}/s {heart.memory / 2**20:6.0f} MiB  "
-        f"longest gap {heart.gap * 1000:5.0f} ms ({heart.busy * 1000:.0f} computing), "
+        f"longest gap {heart.gap * 1000:5.0f} ms ({heart.busy * 1000:.0f} computing, "
+        f"{heart.queued * 1000:.0f} queued), "
         f"collecting {heart.collecting * 1000:.0f} ms",
         flush=True,
     )

@@ -1,0 +1,297 @@
+"""
+Tests for the documentation: that it builds, and that what it shows works.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from inspect import isawaitable
+from pathlib import Path
+from textwrap import dedent, indent
+from typing import Any
+
+import attrs
+import pytest
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import Clock
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET
+from twisted.web.server import Site as StockSite
+from zope.interface import Interface, implementer
+
+import txsessions
+from txsessions.record import Record
+from txsessions.stores.memory import MemoryStore
+from txsessions.stores.migrating import MigratingStore
+from txsessions.stores.opening import storeFactories
+from txsessions.testing import Browser, resultOf
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+PATIENCE = 300
+
+SHOWN = re.compile(
+    r"^(?P<indent> *)(?:\.\. code-block:: python|(?!\.\.)[^\n]*::)\n\n"
+    r"(?P<block>(?:(?P=indent) +[^\n]*\n|\n)+)",
+    re.MULTILINE,
+)
+
+PYTHON = ("cookies", "sessions", "testing", "stores/index", "stores/moving")
+"""
+Pages of which all blocks without another language are Python.
+"""
+
+
+def blocks(page: str) -> list[str]:
+    """
+    The programs that a page shows.
+    """
+    text = (DOCS / f"{page}.rst").read_text()
+    return [dedent(found["block"]).strip() + "\n" for found in SHOWN.finditer(text)]
+
+
+def block(page: str, part: str) -> str:
+    """
+    The one program of a page that has this in it.
+    """
+    (found,) = [each for each in blocks(page) if part in each]
+    return found
+
+
+def run(source: str, **names: Any) -> dict[str, Any]:
+    """
+    Run a program, with some names.
+
+    @return: All its names.
+    """
+    exec(compile(source, "<docs>", "exec"), names)
+    return names
+
+
+def function(source: str, kind: str, **names: Any) -> Callable[[], Any]:
+    """
+    A function with a program in it that waits for something.
+
+    @param kind: What stands before it.
+    """
+    head = f"{kind} shown():\n"
+    return run(head + indent(source, "    ") + "    return locals()\n", **names)["shown"]
+
+
+def visited(render: Callable[[Any], Any]) -> Browser:
+    """
+    A browser, and a site with one page.
+    """
+
+    class Page(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: Any) -> Any:
+            return render(request)
+
+    clock = Clock()
+    return Browser(txsessions.Site(Page(), reactor=clock), clock)
+
+
+@pytest.mark.skipif(
+    find_spec("sphinx") is None or find_spec("pydoctor") is None,
+    reason="sphinx and pydoctor are not installed: pip install 'txsessions[dev]'",
+)
+def test_builds(tmp_path: Path) -> None:
+    """
+    The documentation builds without a warning and without a network, and has
+    the reference of the API.
+    """
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-E", "-b", "html"]
+    done = subprocess.run(
+        [*command, "-d", tmp_path / "trees", DOCS, tmp_path / "html"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in ("index.html", "stores/moving.html", "api/txsessions.Site.html"):
+        assert (tmp_path / "html" / page).exists()
+
+
+def test_options() -> None:
+    """
+    The page of each store names all of its options.
+    """
+    for factory in storeFactories():
+        page = (DOCS / "stores" / f"{factory.prefix}.rst").read_text()
+        for name in factory._parameters:
+            assert re.search(rf"``{name}``|``{factory.prefix}:{name.upper()}``", page), name
+
+
+@pytest.mark.parametrize("page", PYTHON)
+def test_compiles(page: str) -> None:
+    """
+    What is shown as a program is one.
+    """
+    shown = blocks(page)
+    assert shown
+    for source in shown:
+        kind = "def" if re.search(r"^\s*(\w+ = )?yield\b", source, re.MULTILINE) else "async def"
+        function(source, kind)
+
+
+def test_cart() -> None:
+    """
+    The cart of the page on sessions counts, also in a list in a dict.
+    """
+    names = run(block("sessions", "class Cart(Resource)"), Resource=Resource)
+    root, clock = names["Cart"](), Clock()
+    root.isLeaf = True
+    browser = Browser(txsessions.Site(root, reactor=clock), clock)
+    for count in (1, 2, 3):
+        assert resultOf(browser.post("/", {})).body == b"%d in the cart" % count
+    browser.close()
+
+
+def test_streaming() -> None:
+    """
+    A handler that streams stores what it has changed, and then writes.
+    """
+    source = block("sessions", "commitSession")
+
+    def render(request: Any) -> Any:
+        request.getSession().data["seen"] = True
+        shown = function(source, "@inlineCallbacks\ndef", **names(request))
+        shown().addCallback(lambda _: request.finish())
+        return NOT_DONE_YET
+
+    def names(request: Any) -> dict[str, Any]:
+        return {"inlineCallbacks": inlineCallbacks, "request": request, "more": b"more"}
+
+    browser = visited(render)
+    assert resultOf(browser.get("/")).body == b"more"
+    browser.close()
+
+
+def test_modify() -> None:
+    """
+    C{modify} counts.
+    """
+    site = txsessions.Site(Resource(), reactor=Clock())
+    session = site.makeSession()
+    shown = function(
+        block("sessions", "session.modify(count)"),
+        "@inlineCallbacks\ndef",
+        inlineCallbacks=inlineCallbacks,
+        session=session,
+    )
+    assert [resultOf(shown())["visits"] for _ in range(2)] == [1, 2]
+    resultOf(session.logOut())
+    resultOf(site.stopSessions())
+
+
+def test_timeouts() -> None:
+    """
+    A class of sessions has the time-outs that it says.
+    """
+    site = txsessions.Site(Resource(), reactor=Clock())
+    run(block("sessions", "class OfficeSession"), Session=txsessions.Session, site=site)
+    session = site.makeSession()
+    assert (session.sessionTimeout, session.absoluteTimeout) == (1800, 43200)
+    session.expire()
+    resultOf(site.stopSessions())
+
+
+def test_component() -> None:
+    """
+    A persistent component is kept with its session.
+    """
+
+    class ICart(Interface):
+        """
+        What somebody wants to buy.
+        """
+
+    def render(request: Any) -> bytes:
+        run(
+            block("sessions", "@persistentComponent"),
+            ICart=ICart,
+            attrs=attrs,
+            fromOlder=lambda version, state: state,
+            implementer=implementer,
+            persistentComponent=txsessions.persistentComponent,
+            request=request,
+        )
+        return b"done"
+
+    browser = visited(render)
+    assert resultOf(browser.get("/")).body == b"done"
+    store: Any = browser.site.sessionStore
+    (record,) = store._records.values()
+    assert b"apple" in record.attributes["component:cart"]
+    browser.close()
+
+
+def test_siteOfMyOwn() -> None:
+    """
+    The mixin goes in front of another class.
+    """
+    source = block("sessions", "class MySite")
+    kinds = {"SessionSiteMixin": txsessions.SessionSiteMixin, "SomeOtherSite": StockSite}
+    assert run(source, **kinds)["MySite"](Resource(), reactor=Clock()).sessionManager
+
+
+def test_cookiePolicy() -> None:
+    """
+    The policy of cookies that is shown is a possible one.
+    """
+    policy = run(block("cookies", "class MySite"))["MySite"].sessionCookie
+    assert (policy.name, policy.prefix, policy.secure) == ("id", "__Host-", "always")
+
+
+def test_virtualTime() -> None:
+    """
+    The first program of the page on testing shows a page, and a session that ends.
+    """
+    ended: list[bool] = []
+
+    class Root(Resource):
+        isLeaf = True
+
+        def render_GET(self, request: Any) -> bytes:
+            request.getSession().notifyOnExpire(lambda: ended.append(True))
+            return b"hello"
+
+    shown = run(block("testing", "clock.advance(900)"), root=Root())
+    assert shown["response"].body == b"hello"
+    assert ended == [True]
+
+
+def test_openStore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A site has the store that a text says.
+    """
+    monkeypatch.chdir(tmp_path)
+    shown = run(block("stores/index", "openStore("), root=Resource())
+    assert shown["site"].sessionStore is not None
+
+
+def test_administration(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    A program can list and end the sessions of a store.
+    """
+    store = MemoryStore(Clock())
+    store.createSession(Record("0" * 32, bytes(32), 0.0, 0.0, 900.0, None, "anna"))
+    work = function(block("stores/index", "iterSessions"), "async def", store=store)()
+    assert isawaitable(work)
+    resultOf(Deferred.fromCoroutine(work))  # type: ignore[arg-type]  # a coroutine
+    assert capsys.readouterr().out == f"{'0' * 32} anna\n"
+
+
+def test_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The module for a migration makes one store of two.
+    """
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(run(block("stores/moving", "def store()"))["store"](), MigratingStore)
