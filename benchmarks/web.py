@@ -164,7 +164,8 @@ def report(figures: dict[str, list[tuple[float, float]]], sessions: int) -> None
     for variant, rows in figures.items():
         rates = [rate for rate, _ in rows]
         # Each round's own bare server is what the round's rate is held against.
-        taxes = [1 - rate / bare for (rate, _), (bare, _) in zip(rows, figures["bare"], strict=True)]
+        pairs = zip(rows, figures["bare"], strict=True)
+        taxes = [1 - rate / bare for (rate, _), (bare, _) in pairs]
         print(
             f"{variant:<16}{statistics.median(rates):>12.0f}{min(rates):>9.0f}{max(rates):>9.0f}"
             f"{statistics.median(used for _, used in rows):>9.1f}"

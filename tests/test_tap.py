@@ -316,7 +316,7 @@ def mistakes(tmp_path, monkeypatch) -> Path:
     should be.
     """
     (tmp_path / "foreign").write_text(FOREIGN)
-    (tmp_path / "unparsable.py").write_text("def\n")
+    (tmp_path / "garbled.py").write_text("def\n")
     (tmp_path / "mine.py").write_text(MINE)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -340,7 +340,7 @@ def mistakes(tmp_path, monkeypatch) -> Path:
         (["--class", "mine.Nothing"], "--class mine.Nothing: module 'mine' has no attribute"),
         (["--class", "mine.Raising"], "--class mine.Raising: making one raised ZeroDivisionError"),
         (["--class", "mine.noResource"], "--class mine.noResource: it makes no resource"),
-        (["--class", "unparsable.Root"], "--class unparsable.Root: importing it raised SyntaxError"),
+        (["--class", "garbled.Root"], "--class garbled.Root: importing it raised SyntaxError"),
         (["--wsgi", "mine.Nothing"], "--wsgi mine.Nothing: module 'mine' has no attribute"),
         (["--wsgi", "mine.text"], "--wsgi mine.text: it is no WSGI application"),
         (["--path", "nowhere"], "nowhere: there is no such file or directory"),
@@ -382,7 +382,7 @@ def test_shared(tmp_path, monkeypatch, store):
     [
         (["--nonsense"], "option --nonsense not recognized"),
         (["--store", "nonsense"], "--store: there is no store of the kind 'nonsense'"),
-        (["--class", "unparsable.Root"], "--class unparsable.Root: importing it raised SyntaxError"),
+        (["--class", "garbled.Root"], "--class garbled.Root: importing it raised SyntaxError"),
         (["--store", "sqlite:/nowhere/x.db"], "/nowhere/x.db"),
         (["--store", "sqlite:/proc/x.db"], "/proc/x.db"),
         (["--store", "sqlite:foreign"], "foreign"),
