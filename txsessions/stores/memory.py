@@ -152,10 +152,13 @@ class MemoryStore:
         the reactor have its turn in between.
         """
         sids = list(self._records)
+        isLong = len(sids) > PAGE
         count = 0
-        for place, sid in enumerate(sids):
-            if place % PAGE == 0 and len(sids) > PAGE:
+        while sids:
+            if isLong and len(sids) % PAGE == 0:
                 await self._turn()
+            # A long list takes its time to be made, and to be freed at once.
+            sid = sids.pop()
             record = self._records.get(sid)
             if record is not None and self._isOlder(record, moment):
                 self.deleteSession(sid, IDLE)
