@@ -564,6 +564,37 @@ class TestKnowledge:
         assert len(it.site.sessions) == 0
         it.errors.flush("the test broke the store")
 
+    def test_doubtDuringLoad(self, scene):
+        """
+        What was asked before a doubt arose does not settle it.
+        """
+        it = scene(
+            wrap=lambda store: RecordingStore(GatedStore(FailingStore(store), "loadSession"))
+        )
+        gates, failing = it.store.store, it.store.store.store
+        browser = it.browser()
+        it.get(browser, count)
+        (session,) = it.site.sessions.values()
+
+        def lose() -> None:
+            failing.fail("saveSession", answersOnly=True)
+            session.data["n"] += 1
+            session.commit().addErrback(lambda failure: None)
+            failing.mend()
+
+        lose()
+        response = it.ask(browser, look)
+        lose()
+        gates.openAll()
+        resultOf(response)
+        asks(it)
+        response = it.ask(browser, look)
+        gates.openAll()
+        assert resultOf(response).body == b"3"
+        assert asks(it) == ["loadSession"]
+        it.get(browser, look)
+        assert asks(it) == []
+
     def test_doubtOfEnd(self, scene):
         """
         So it is with a log-out.

@@ -46,6 +46,7 @@ class Keeper:
     @ivar isExact: Whether C{record} is all that is stored, as far as this
         process can know; not so when a save went on top of somebody else's, or
         when the store did not say what became of it.
+    @ivar doubts: How often the store did not say what became of a step.
     @ivar isUnsure: Whether the store did not say whether the session was
         created.
     @ivar _live: The live session.
@@ -56,7 +57,7 @@ class Keeper:
     @ivar _sent: The change that is on its way to the store, or C{None}.
     """
 
-    __slots__ = ("_attempt", "_live", "_lost", "_sent", "_store", "isExact", "record")
+    __slots__ = ("_attempt", "_live", "_lost", "_sent", "_store", "doubts", "isExact", "record")
 
     def __init__(
         self, live: Tracked, store: Any, lost: Callable[[SessionNotFound], object]
@@ -66,6 +67,7 @@ class Keeper:
         self._lost = lost
         self.record: Record | None = None
         self.isExact = True
+        self.doubts = 0
         self._attempt: Record | None = None
         self._sent: Change | None = None
 
@@ -85,13 +87,24 @@ class Keeper:
         self._live = departed
         self._lost = _tellNobody
 
-    def refresh(self, record: Record) -> None:
+    def refresh(self, record: Record, doubts: int | None = None) -> None:
         """
         Take over what was loaded from the store, unless more is known already.
+
+        @param doubts: How many there were when it began to be loaded, so that
+            it settles no later ones; C{None}: as many as there are.
         """
         before = self.record
         if before is None or record.version >= before.version:
             self._accept(record)
+            self.isExact = doubts in (None, self.doubts)
+
+    def doubt(self) -> None:
+        """
+        The store did not say what became of a step.
+        """
+        self.isExact = False
+        self.doubts += 1
 
     def _accept(self, record: Record) -> None:
         """
@@ -201,7 +214,7 @@ class Keeper:
         if isinstance(failure.value, SessionNotFound):
             self._lost(failure.value)
         elif not failure.check(*DEFINITE):
-            self.isExact = False
+            self.doubt()
         if self.record is not None:
             self._tellStored(self.record.attributes)
         return failure

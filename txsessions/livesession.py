@@ -185,11 +185,20 @@ class LiveSession(server.Session):
         self._tracker = Tracker(self, self.site.sessionManager.store)
         self._tracker.refresh(record)
 
-    def refresh(self, record: Record) -> None:
+    def refresh(self, record: Record, doubts: int | None = None) -> None:
         """
         Take over what was loaded from the store.
+
+        @param doubts: As L{Tracker.refresh} takes it.
         """
-        self._track().refresh(record)
+        self._track().refresh(record, doubts)
+
+    @property
+    def doubts(self) -> int:
+        """
+        How often the store did not say what became of a step.
+        """
+        return 0 if self._tracker is None else self._tracker.doubts
 
     def lost(self, reason: str) -> None:
         """

@@ -147,11 +147,21 @@ class Tracker:
         self._isEnding = True
         return self._turns.run(lambda: self._end(reason)).addCallback(lambda _: self._release())
 
-    def refresh(self, record: Record) -> None:
+    @property
+    def doubts(self) -> int:
+        """
+        How often the store did not say what became of a step.
+        """
+        return self._keeper.doubts
+
+    def refresh(self, record: Record, doubts: int | None = None) -> None:
         """
         Take over what was loaded from the store, unless more is known already.
+
+        @param doubts: How many there were when it began to be loaded; C{None}:
+            as many as there are.
         """
-        self._keeper.refresh(record)
+        self._keeper.refresh(record, doubts)
 
     def lost(self, error: SessionNotFound) -> None:
         """
@@ -326,7 +336,7 @@ class Tracker:
             pass
         except BaseException:
             self.endReason = None
-            self._keeper.isExact = False
+            self._keeper.doubt()
             raise
         finally:
             self._isEnding = False

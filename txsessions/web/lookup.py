@@ -127,13 +127,15 @@ class SessionLookup:
         """
         The live session, as the store has it; as L{find}.
         """
+        live = self._site.sessions.bySid(token.sid)
+        doubts = 0 if live is None else live.doubts
         loading = self._site.sessionManager.load(token, audience, SUPERSEDED)
-        loading.addCallback(self._adopt, value, audience)
+        loading.addCallback(self._adopt, value, audience, doubts)
         if loading.called and not loading.paused and not isinstance(loading.result, Failure):
             return loading.result
         return loading
 
-    def _adopt(self, record: Any, value: bytes, audience: bytes) -> Any:
+    def _adopt(self, record: Any, value: bytes, audience: bytes, doubts: int) -> Any:
         """
         Make, or bring up to date, the live session of a loaded record.
         """
@@ -145,7 +147,7 @@ class SessionLookup:
             if live is not None and live.uid == value:
                 site.recheck(live)
             return record
-        session = site.adoptRecord(value, record)
+        session = site.adoptRecord(value, record, doubts)
         if session is None:
             return None
         session.audience = audience

@@ -192,11 +192,13 @@ class SessionSiteMixin(_Site):
         saved = [session.settleTouch() for session in self.sessions.all()]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
-    def adoptRecord(self, uid: bytes, record: Record) -> Any:
+    def adoptRecord(self, uid: bytes, record: Record, doubts: int | None = None) -> Any:
         """
         The live session of a record, brought up to date with it, or made.
 
         @param uid: The token that opens it.
+        @param doubts: How many the live session had when the record began to be
+            loaded.
         @return: The session; C{None} if the C{sessionFactory} makes none that
             can be kept in a store.
         """
@@ -206,7 +208,7 @@ class SessionSiteMixin(_Site):
             session.renewToken()
             session = None
         if session is not None:
-            session.refresh(record)
+            session.refresh(record, doubts)
             session.uid = uid
             return session
         session = self.sessionFactory(self, uid)
@@ -245,12 +247,13 @@ class SessionSiteMixin(_Site):
         @return: A L{Deferred} that fires with L{None} when that is known, or
             when the store could not answer and will be asked again.
         """
+        doubts = session.doubts
 
         def loaded(record: Record | None) -> None:
             if record is None:
                 session.lost(lifetime.REVOKED)
             else:
-                session.refresh(record)
+                session.refresh(record, doubts)
                 self.sessionExpiry.add(
                     session.sid,
                     max(lifetime.deadline(session), self.sessionManager.clock.seconds() + 1),
