@@ -26,6 +26,7 @@ from twisted.internet import reactor
 from twisted.logger import Logger, capturedLogs
 from twisted.python.failure import Failure
 
+from txsessions.cli.commands import RESUMABLE
 from txsessions.cli.main import main, tell
 from txsessions.errors import StoreUnavailable
 from txsessions.interfaces import IConnectedStore
@@ -470,6 +471,25 @@ async def test_interrupted(tmp_path, monkeypatch):
         "txsessions: interrupted; what was copied is whole, and the same command goes on from "
         "there\n"
     )
+
+
+@pytest_twisted.ensureDeferred
+async def test_targetGoesDown(tmp_path, monkeypatch, run):
+    """
+    When a store goes down in the midst of a copy, one line says so, and how to go on.
+    """
+    monkeypatch.chdir(tmp_path)
+    server = await run(RedisServer(tmp_path / "redis", "--appendonly", "yes"))
+    to = f"redis:port={server.port}"
+    await made("sqlite:source.db", newRecords(20000))
+    with command(tmp_path, "copy", "--from", "sqlite:source.db", "--to", to) as process:
+        await until(lambda: within(to, isBegun), "something is copied")
+        await server.kill()
+        assert process.wait() == 1
+        assert process.output.startswith("sessions: ")
+        assert process.errors.startswith("txsessions: ") and "Redis" in process.errors
+        assert process.errors.endswith("; " + RESUMABLE + "\n")
+        assert process.errors.count("\n") == 1
 
 
 def onTerminal(directory: Path, *arguments: str, **environment: str) -> str:

@@ -28,7 +28,9 @@ from ..copying import (
     UPDATED,
     Copy,
 )
+from ..errors import SessionError
 from ..interfaces import IConnectedStore, ISessionStoreAdministration
+from ..names import oneLine
 from ..record import Record
 from ..stores.description import parse
 from ..stores.memory import MemoryStore
@@ -53,6 +55,11 @@ SAID: Final = {
 }
 """
 What people read of each fate.
+"""
+
+RESUMABLE: Final = "what was copied is whole, and the same command goes on from there"
+"""
+What is said when a copy was broken off.
 """
 
 HEAD: Final = f"{'session':32}  {'began':20}  {'last seen':20}  owner"
@@ -95,9 +102,9 @@ async def copy(reactor: Any, options: Mapping[str, Any]) -> None:
                 await work.run()
             isComplete = True
         except CancelledError:
-            raise CommandFailed(
-                "interrupted; what was copied is whole, and the same command goes on from there"
-            ) from None
+            raise CommandFailed(f"interrupted; {RESUMABLE}") from None
+        except SessionError as e:
+            raise CommandFailed(f"{oneLine(e)}; {RESUMABLE}" if work.seen else oneLine(e)) from e
         finally:
             _tellResult(work, options, isComplete)
     if work.counts[FAILED]:
