@@ -5,11 +5,13 @@ What all tests share.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
+import pytest
 import pytest_twisted
 from hypothesis import HealthCheck, settings
+from scenes import scenes
 from strictness import noTroubleLeft, unhandled  # noqa: F401  # fixtures
 
 # How long one example takes depends on what else the machine does.
@@ -73,3 +75,11 @@ async def make(postgres: Any) -> AsyncIterator[Callable[..., Any]]:
     for store in made:
         await store.close()
     postgres.ask(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
+@pytest.fixture
+def scene() -> Iterator[Callable[..., Any]]:
+    """
+    Makes sites with everything that a test of them needs: L{scenes.Scene}.
+    """
+    yield from scenes()

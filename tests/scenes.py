@@ -222,3 +222,42 @@ def setCookies(response: Response) -> list[bytes]:
     The values of the C{Set-Cookie} headers of a response.
     """
     return response.headers.getRawHeaders(b"set-cookie", [])
+
+
+def wrote(request: Any) -> Any:
+    count(request)
+    request.write(b"some ")
+    request.write(b"bytes")
+    request.finish()
+    return NOT_DONE_YET
+
+
+def wroteNothing(request: Any) -> Any:
+    count(request)
+    request.finish()
+    return NOT_DONE_YET
+
+
+def cookie(*tokens: bytes, name: bytes = COOKIE) -> dict[str, bytes]:
+    """
+    The headers of a request that brings these tokens.
+    """
+    return {"Cookie": b"; ".join(name + b"=" + token for token in tokens)}
+
+
+def asks(it: Scene) -> list[str]:
+    """
+    What the store was asked of single sessions, since this was last asked.
+    """
+    names = [call.name for call in it.store.calls if call.name != "claimExpired"]
+    it.store.calls.clear()
+    return names
+
+
+def stored(it: Scene) -> Any:
+    """
+    The live session of a new visitor, stored and held by nobody.
+    """
+    it.get(it.browser(), count)
+    (session,) = it.site.sessions.values()
+    return session

@@ -7,19 +7,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from scenes import count, scenes
+from scenes import count
 from twisted.web.http_headers import Headers
 
 from txsessions.testing import Response
 from txsessions.web.caching import keepPrivate
-
-
-@pytest.fixture
-def scene():
-    """
-    Makes scenes.
-    """
-    yield from scenes()
 
 
 def headersOf(response: Response) -> tuple[list[bytes] | None, list[bytes] | None]:

@@ -11,7 +11,7 @@ import pytest
 import pytest_twisted
 from klein import Klein
 from pages import Page
-from scenes import COOKIE, SECURE_COOKIE, answering, count, gated, look, scenes, setCookies
+from scenes import COOKIE, SECURE_COOKIE, answering, count, gated, look, setCookies
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, deferLater
@@ -25,14 +25,6 @@ from twisted.web.wsgi import WSGIResource
 
 from txsessions import Session, Site
 from txsessions.testing import Browser, FailingStore, resultOf
-
-
-@pytest.fixture
-def scene():
-    """
-    Makes scenes.
-    """
-    yield from scenes()
 
 
 async def until(condition: Any) -> None:

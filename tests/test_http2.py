@@ -20,7 +20,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from pages import Page
-from scenes import SECURE_COOKIE, answering, count, gated, look, scenes
+from scenes import SECURE_COOKIE, answering, count, gated, look
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.ssl import PrivateCertificate
@@ -142,14 +142,6 @@ class Client:
         data = self.conn.data_to_send()
         if data:
             self.wire.send(data)
-
-
-@pytest.fixture
-def scene():
-    """
-    Makes scenes.
-    """
-    yield from scenes()
 
 
 @pytest_twisted.async_yield_fixture

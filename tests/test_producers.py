@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from scenes import Scene, count, gated, scenes
+from scenes import Scene, count, gated
 from twisted.internet import reactor
 from twisted.internet.error import ConnectionLost
 from twisted.internet.interfaces import IPullProducer, IPushProducer
@@ -22,14 +22,6 @@ from txsessions.testing import FailingStore, resultOf
 
 CHUNK = b"x" * 65536
 CHUNKS = 32
-
-
-@pytest.fixture
-def scene():
-    """
-    Makes scenes.
-    """
-    yield from scenes()
 
 
 @implementer(IPushProducer)

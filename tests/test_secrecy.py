@@ -8,21 +8,13 @@ import gc
 from typing import Any
 
 import pytest
-from scenes import COOKIE, SharedStore, count, scenes
+from scenes import COOKIE, SharedStore, count
 from twisted.logger import eventAsText, globalLogPublisher
 
 import txsessions
 from txsessions.testing import FailingStore, resultOf
 
 CANARY = "canary-of-the-test"
-
-
-@pytest.fixture
-def scene():
-    """
-    Makes scenes.
-    """
-    yield from scenes()
 
 
 @pytest.fixture

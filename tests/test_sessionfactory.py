@@ -1,0 +1,186 @@
+"""
+site.sessionFactory: classes and functions, ours and stock Twisted's.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenes import (
+    COOKIE,
+    SharedStore,
+    count,
+    look,
+)
+from twisted.internet.task import Clock
+from twisted.web import server
+
+from txsessions import Session, Site
+
+
+class TestFactory:
+    """
+    sessionFactory.
+    """
+
+    def test_class(self, scene):
+        """
+        It may be a class attribute of a subclass of Site.
+        """
+
+        class ShortSession(Session):
+            sessionTimeout = 60
+
+        class ShortSite(Site):
+            sessionFactory = ShortSession
+
+        it = scene()
+        browser = it.browser(it.makeSite(ShortSite))
+        it.get(browser, count)
+        it.clock.advance(59)
+        assert it.get(browser, look).body == b"1"
+        it.clock.advance(60)
+        assert it.get(browser, look).body == b"none"
+
+    def test_instance(self, scene):
+        """
+        It may be set on one instance, as in Twisted's own example; and the session
+        keeps its time-out where another class loads it.
+        """
+
+        class ShortSession(Session):
+            sessionTimeout = 60
+
+        it = scene(SharedStore())
+        it.site.sessionFactory = ShortSession
+        browser = it.browser()
+        it.get(browser, count)
+        other = it.browser(it.makeSite(), cookies=browser.cookies)
+        it.clock.advance(59)
+        assert it.get(other, look).body == b"1"
+        it.clock.advance(60)
+        assert it.get(other, look).body == b"none"
+
+    def test_function(self, scene):
+        """
+        It may be a function, and is called with the site and the id by position.
+        """
+        calls = []
+
+        def make(*arguments: Any) -> Session:
+            calls.append(arguments)
+            return Session(*arguments)
+
+        it = scene()
+        it.site.sessionFactory = make
+        browser = it.browser()
+        it.get(browser, count)
+        assert it.get(browser, count).body == b"2"
+        assert calls == [(it.site, browser.cookies.get(COOKIE))]
+
+    def test_stockClass(self, scene):
+        """
+        It may be the stock Session class; then sessions live in this process, apart
+        for HTTP and HTTPS, and slide.
+        """
+        it = scene()
+        it.site.sessionFactory = server.Session
+
+        def answer(request: Any) -> bytes:
+            session = request.getSession()
+            assert type(session) is server.Session
+            session.visits = getattr(session, "visits", 0) + 1
+            return b"%d" % session.visits
+
+        browser = it.browser()
+        for number in (b"1", b"2", b"3"):
+            assert it.get(browser, answer).body == number
+            it.clock.advance(800)
+        token = browser.cookies.get(COOKIE)
+        leaked = {"Cookie": b"TWISTED_SECURE_SESSION=" + token}
+        assert it.get(it.browser(secure=True), look, headers=leaked).body == b"none"
+        it.clock.advance(100)
+        assert it.get(browser, answer).body == b"1"
+        assert it.memory._records == {}
+        it.clock.advance(900)
+
+    def test_stockClassExpires(self, scene):
+        """
+        A stock session that is logged out is gone, and the next one new.
+        """
+        it = scene()
+        it.site.sessionFactory = server.Session
+        browser = it.browser()
+        first = it.get(browser, lambda request: request.getSession().uid).body
+
+        def logOut(request: Any) -> bytes:
+            request.getSession().expire()
+            return b""
+
+        it.get(browser, logOut)
+        assert it.get(browser, lambda request: request.getSession().uid).body != first
+        it.clock.advance(900)
+
+    def test_stockClassFindsRecord(self, scene):
+        """
+        A record that another class has left opens nothing where the stock class is
+        used; it is no error.
+        """
+        it = scene()
+        browser = it.browser()
+        it.get(browser, count)
+        site = it.makeSite()
+        site.sessionFactory = server.Session
+        other = it.browser(site, cookies=browser.cookies)
+        assert it.get(other, lambda request: repr(request.peekSession()).encode()).body == b"None"
+
+    def test_falsy(self, scene):
+        """
+        A session class whose instances are false, as empty mappings are, is found
+        again and again.
+        """
+
+        class Mapping(Session):
+            def __len__(self) -> int:
+                return 0
+
+        it = scene()
+        it.site.sessionFactory = Mapping
+        browser = it.browser()
+        assert [it.get(browser, count).body for _ in range(3)] == [b"1", b"2", b"3"]
+        assert len(it.memory._records) == len(it.site.sessions) == 1
+
+    def test_ownAttributes(self, scene):
+        """
+        A subclass with a constructor and attributes of its own is made anew for a
+        session that the store has.
+        """
+
+        class Own(Session):
+            def __init__(self, *arguments: Any, **options: Any) -> None:
+                super().__init__(*arguments, **options)
+                self.flavour = "own"
+
+        it = scene(SharedStore())
+        browser = it.browser()
+        it.get(browser, count)
+        site = it.makeSite()
+        site.sessionFactory = Own
+        other = it.browser(site, cookies=browser.cookies)
+        assert it.get(other, lambda r: r.getSession().flavour.encode()).body == b"own"
+        assert it.get(other, look).body == b"1"
+
+    def test_ownReactor(self, scene):
+        """
+        A session that measures time by a clock of its own expires by that.
+        """
+        it, own, told = scene(), Clock(), []
+        it.browser()
+        it.site.sessionFactory = lambda site, uid: Session(site, uid, reactor=own)
+        session = it.site.makeSession()
+        session.notifyOnExpire(lambda: told.append(1))
+        own.advance(899)
+        assert told == []
+        own.advance(1)
+        assert told == [1]
+        assert session.uid not in it.site.sessions
