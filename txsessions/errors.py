@@ -93,6 +93,21 @@ class UnknownKey(SessionError):
     """
 
 
+class TooManySessions(SessionError):
+    """
+    The owner has as many sessions as he may have (C{maxSessionsPerKey}), and
+    nobody makes room (C{onExceed="refuse"}).  Nothing was changed.
+
+    @ivar maximum: How many he may have.
+    """
+
+    def __init__(self, maximum: int) -> None:
+        super().__init__(
+            f"the owner has {maximum} sessions already, which is the limit; end one of them first"
+        )
+        self.maximum = maximum
+
+
 class InvalidSessionData(SessionError, ValueError):
     """
     A value cannot be kept in a session, because it would not come back as it

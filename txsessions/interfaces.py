@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from .limit import SessionLimit
     from .record import Change, Record
-    from .stores.claim import Claim
+    from .stores.claim import Claim, Ending, LogIn
+    from .stores.journal import JournalEntry
 
 
 class ISession(Interface):
@@ -242,6 +244,115 @@ class ISessionIndex(Interface):
         @param sessionKey: Any L{str}.
         @return: A L{Deferred} that fires with a L{list} of
             L{Record<txsessions.record.Record>}.
+        """
+
+
+class ISessionOwners(Interface):
+    """
+    A store that lets owners in, only so many times, and puts them out again.
+    """
+
+    def logInSession(change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        Apply a change that gives the session an owner, as
+        L{ISessionStore.saveSession} does.
+
+        At no moment, whatever others do in all processes, has the owner more
+        live sessions than the limit says: those that have to make room have
+        ended before, with the reason L{txsessions.lifetime.EVICTED}.
+
+        A log-in that is older than an L{endSessions} of this owner comes too
+        late: where C{change.authenticatedAt} is before the moment of that (by
+        the store's clock, for an hour), the session is ended with the reason
+        L{txsessions.lifetime.REVOKED}, and this fails with
+        L{SessionEnded<txsessions.errors.SessionEnded>}.
+
+        @param change: With a C{sessionKey} that is a L{str}.
+        @param limit: C{None}: as many as there are.
+        @return: A L{Deferred} that fires with a
+            L{LogIn<txsessions.stores.claim.LogIn>}; and fails as
+            C{saveSession} does, and with
+            L{TooManySessions<txsessions.errors.TooManySessions>}.
+        """
+
+    def endSessions(
+        sessionKey: str, reason: str = "revoked", exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        End all sessions of an owner that had him when this was called, however
+        they are being used right now.
+
+        @param reason: Why, one of the constants of L{txsessions.lifetime}.
+        @param exceptFor: The C{sid} of one that lives on.
+        @return: A L{Deferred} that fires with the L{Ending}s that this call has
+            made.
+        """
+
+
+class ISessionJournal(Interface):
+    """
+    A store that holds on to each ending until everybody has been told of it who
+    has to be, whatever process dies in between.
+
+    In the same atomic step that ends a session, by whichever operation, the
+    store writes the ending down once for each observer that is enrolled.
+    """
+
+    def enrol(observer: str) -> Deferred[None]:
+        """
+        Write down, from now on, each ending for this observer.  One that is
+        enrolled stays so, over restarts.
+
+        @param observer: A name, a L{str} of at most 200 characters.
+        @return: A L{Deferred} that fires with L{None}.
+        """
+
+    def dismiss(observer: str) -> Deferred[None]:
+        """
+        Write nothing down for this observer any more, and forget what is there.
+        One that is not enrolled is no error.
+
+        @return: A L{Deferred} that fires with L{None}.
+        """
+
+    def takeEndings(observer: str, limit: int, lease: float) -> Deferred[Sequence[JournalEntry]]:
+        """
+        Some endings that this observer has not acknowledged, the oldest first
+        as far as the store knows; nobody else gets them until the lease has
+        run out.
+
+        @param limit: How many at the most, an L{int} of 1 or more.
+        @param lease: For how long, in seconds.
+        @return: A L{Deferred} that fires with
+            L{JournalEntry<txsessions.stores.journal.JournalEntry>}s; none if
+            there is nothing to tell.
+        """
+
+    def acknowledge(observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        The observer has been told of these endings: forget them.  What is
+        forgotten already is no error.
+
+        @return: A L{Deferred} that fires with L{None} when that is durable.
+        """
+
+
+class ISessionNotices(Interface):
+    """
+    A store that says at once what ends, to all processes.
+    """
+
+    def watchEndings(
+        ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        Hear of endings, whoever makes them in whichever process, soon after
+        they are made.  That is a hint and no promise: one may come twice.
+
+        @param ended: Called with the C{sid} and the reason.
+        @param missed: Called when some may have been missed, because the
+            connection was lost: whoever has to know looks for himself.
+        @return: Call it to hear no more.  Nothing is left behind then.
         """
 
 

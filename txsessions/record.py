@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from hmac import compare_digest
+from math import isfinite
 from types import MappingProxyType
 from typing import Final
 
@@ -38,6 +39,19 @@ UNCHANGED: Final = Unchanged.UNCHANGED
 
 NOTHING: Final[Mapping[str, bytes]] = MappingProxyType({})
 
+AUTHENTICATED: Final = "fact:authenticatedAt"
+"""
+The attribute that says when the owner logged in: a JSON number, in seconds
+since the epoch.
+"""
+
+REWORKED: Final = "fact:reworkedAt"
+"""
+The attribute that says when the session got its present token: a JSON number,
+in seconds since the epoch.  One that was never reworked has it from its
+beginning.
+"""
+
 
 @attrs.frozen
 class Record:
@@ -58,7 +72,8 @@ class Record:
         C{created}; C{None}: without such a limit.
     @ivar sessionKey: The owner, usually a user name, or C{None}.
     @ivar attributes: What the application keeps: names (C{"data:"} or
-        C{"component:"} and a key) to JSON texts.
+        C{"component:"} and a key) to JSON texts; and what no store has to
+        understand (C{"fact:"} and a name).
     @ivar version: Counts the changes of content, from 1.  A mere touch does
         not count.
     """
@@ -72,6 +87,22 @@ class Record:
     sessionKey: str | None = attrs.field(repr=False, default=None)
     attributes: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
     version: int = 1
+
+    @property
+    def authenticatedAt(self) -> float | None:
+        """
+        When its owner logged in, in seconds since the epoch; C{None} if that is
+        not known.
+        """
+        return _timeIn(self.attributes, AUTHENTICATED)
+
+    @property
+    def reworkedAt(self) -> float:
+        """
+        When it got its present token, in seconds since the epoch.
+        """
+        moment = _timeIn(self.attributes, REWORKED)
+        return self.created if moment is None else moment
 
 
 @attrs.frozen
@@ -117,6 +148,14 @@ class Change:
             or self.sessionTimeout is not UNCHANGED
             or self.absoluteTimeout is not UNCHANGED
         )
+
+    @property
+    def authenticatedAt(self) -> float | None:
+        """
+        When the owner that this sets has logged in, in seconds since the epoch;
+        C{None} if this does not say.
+        """
+        return _timeIn(self.set, AUTHENTICATED)
 
 
 def apply(record: Record, change: Change) -> Record:
@@ -171,3 +210,21 @@ def mergedAttributes(attributes: Mapping[str, bytes], change: Change) -> Mapping
     for name in change.unset:
         merged.pop(name, None)
     return merged
+
+
+def timeText(moment: float) -> bytes:
+    """
+    A time, in seconds since the epoch, as the JSON text of an attribute.
+    """
+    return repr(float(moment)).encode("ascii")
+
+
+def _timeIn(attributes: Mapping[str, bytes], name: str) -> float | None:
+    """
+    The time in an attribute; C{None} if there is none.
+    """
+    try:
+        moment = float(attributes[name])
+    except (KeyError, ValueError):
+        return None
+    return moment if isfinite(moment) else None

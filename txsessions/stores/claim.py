@@ -1,5 +1,5 @@
 """
-What a sweep of a store brings in.
+What it brings in to end sessions: by a sweep, at a log-in.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from ..record import Record
 @attrs.frozen
 class Ending:
     """
-    One session that a sweep has ended, given to exactly one caller.
+    One session that has been ended, given to exactly one caller.
 
     @ivar record: Its last record.
-    @ivar reason: L{txsessions.lifetime.IDLE} or
-        L{txsessions.lifetime.ABSOLUTE}.
+    @ivar reason: One of the constants of L{txsessions.lifetime}.
     """
 
     record: Record
@@ -38,3 +37,16 @@ class Claim:
 
     endings: Sequence[Ending]
     nextDeadline: float | None
+
+
+@attrs.frozen
+class LogIn:
+    """
+    What one call of C{logInSession} has done.
+
+    @ivar version: The version of the record after the change.
+    @ivar evicted: The sessions that had to make room.
+    """
+
+    version: int
+    evicted: Sequence[Ending] = ()
