@@ -18,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txsessions.errors import InvalidSessionData, SessionTooLarge
-from txsessions.jsonvalues import MAXIMUM_DEPTH, checkKey, decode, encode, isText
-from txsessions.size import MAXIMUM_BYTES
+from txsessions.jsonvalues import checkKey, decode, encode, isText
+from txsessions.size import MAXIMUM_BYTES, MAXIMUM_DEPTH
 
 CANARY = "tuna-4711"
 

@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 
 from txsessions.data import SessionData
 from txsessions.record import Record
+from txsessions.size import USUAL
 from txsessions.token import INSECURE, reworked, sidOf
 from txsessions.tracked import Part
 from txsessions.tracker import Tracker
@@ -42,6 +43,7 @@ class Worker:
         self.created = self.lastModified = NOW
         self.sessionTimeout = TIMEOUT
         self.absoluteTimeout: float | None = None
+        self.limits = USUAL
         self.data = SessionData({} if record is None else record.attributes)
         self.store = store
         self.ends: list[str] = []

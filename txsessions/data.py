@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
 from typing import Any, Final
 
 from .jsonvalues import SCALARS, checkKey, decode, encode, isText
+from .size import USUAL, SizeLimits
 
 PREFIX: Final = "data:"
 """
@@ -32,11 +33,13 @@ class SessionData(MutableMapping[str, Any]):
     @ivar _assigned: The texts of scalars that were assigned since.  That of any
         other scalar is what is stored.
     @ivar _removed: Keys that were deleted since.
+    @ivar _limits: How large values may be.
     """
 
-    __slots__ = ("_assigned", "_containers", "_removed", "_texts", "_values")
+    __slots__ = ("_assigned", "_containers", "_limits", "_removed", "_texts", "_values")
 
-    def __init__(self, attributes: Mapping[str, bytes]) -> None:
+    def __init__(self, attributes: Mapping[str, bytes], limits: SizeLimits = USUAL) -> None:
+        self._limits = limits
         self._texts = _own(attributes)
         self._values: dict[str, Any] = {}
         self._containers: set[str] = set()
@@ -59,7 +62,7 @@ class SessionData(MutableMapping[str, Any]):
 
     def __setitem__(self, key: str, value: Any) -> None:
         checkKey(key)
-        text = encode(key, value)
+        text = encode(key, value, self._limits)
         if type(value) in SCALARS:
             self._assigned[key] = text
             self._containers.discard(key)
@@ -108,7 +111,7 @@ class SessionData(MutableMapping[str, Any]):
         for key in self._containers:
             value = self._values[key]
             if key not in texts or not isText(texts[key], value):
-                changed[PREFIX + key] = encode(key, value)
+                changed[PREFIX + key] = encode(key, value, self._limits)
         return changed, {PREFIX + key for key in self._removed if key in texts}
 
     def stored(self, attributes: Mapping[str, bytes]) -> None:

@@ -11,13 +11,7 @@ from typing import Final
 import msgspec
 
 from .errors import InvalidSessionData, SessionTooLarge
-from .size import MAXIMUM_BYTES
-
-MAXIMUM_DEPTH: Final = 32
-"""
-How deep containers may be nested.  Deep data takes the stack of whoever reads
-it; nobody needs it in a session.
-"""
+from .size import USUAL, SizeLimits
 
 SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 """
@@ -39,25 +33,26 @@ _encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
 
-def encode(key: str, value: object) -> bytes:
+def encode(key: str, value: object, limits: SizeLimits = USUAL) -> bytes:
     """
     The value as a JSON text (RFC 8259).
 
     @param key: Under which key, for the text of an error.
+    @param limits: How large and how deep it may be.
     @raise InvalidSessionData: Something in it would not come back as it went
         in: a tuple, a set, a date, bytes, a key that is no C{str}, C{NaN}, a
         member of an C{Enum}, an C{OrderedDict}.
-    @raise SessionTooLarge: It is nested deeper than L{MAXIMUM_DEPTH}, or larger
+    @raise SessionTooLarge: It is nested deeper than allowed, or larger
         than a whole session may be.
     """
     try:
         text = _encode(value)
-        isTooLarge = len(text) > MAXIMUM_BYTES
+        isTooLarge = len(text) > limits.maximumBytes
         # Of JSON's own types NaN and the infinities are all that changes: they
         # are written as null.
         isSame = isTooLarge or b"null" not in text or decode(text) == value
     except RecursionError:
-        raise _tooDeep(key) from None
+        raise _tooDeep(key, limits) from None
     except UnicodeEncodeError:
         raise _refusal(key, value, "it has text that is not Unicode") from None
     except (TypeError, ValueError, OverflowError, msgspec.MsgspecError) as e:
@@ -65,12 +60,12 @@ def encode(key: str, value: object) -> bytes:
     if isTooLarge:
         raise SessionTooLarge(
             f"session.data[{key!r}] takes {len(text)} bytes of JSON: a session keeps "
-            f"{MAXIMUM_BYTES} at the most"
+            f"{limits.maximumBytes} at the most"
         )
     if not isSame:
         raise _refusal(key, value, ANOTHER)
     if type(value) not in SCALARS:
-        _checkInside(key, value)
+        _checkInside(key, value, limits)
     return text
 
 
@@ -102,7 +97,7 @@ def checkKey(key: object) -> None:
         ) from None
 
 
-def _checkInside(key: str, value: object) -> None:
+def _checkInside(key: str, value: object, limits: SizeLimits) -> None:
     """
     Refuse what is not of JSON's own types and nothing else, or is nested too
     deep.  It goes level by level, which is the fastest way.
@@ -115,8 +110,8 @@ def _checkInside(key: str, value: object) -> None:
         lists = [item for item in items if type(item) is list]
         if not dicts and not lists:
             return
-        if level == MAXIMUM_DEPTH:
-            raise _tooDeep(key)
+        if level == limits.maximumDepth:
+            raise _tooDeep(key, limits)
         if not set(map(type, chain.from_iterable(dicts))) <= {str}:
             raise _refusal(key, value, ANOTHER)
         items = [*chain.from_iterable(lists), *chain.from_iterable(map(dict.values, dicts))]
@@ -132,8 +127,10 @@ def _refusal(key: str, value: object, detail: str) -> InvalidSessionData:
     )
 
 
-def _tooDeep(key: str) -> SessionTooLarge:
+def _tooDeep(key: str, limits: SizeLimits) -> SessionTooLarge:
     """
     The error for a value that is nested too deep.
     """
-    return SessionTooLarge(f"session.data[{key!r}] is nested deeper than {MAXIMUM_DEPTH} levels")
+    return SessionTooLarge(
+        f"session.data[{key!r}] is nested deeper than {limits.maximumDepth} levels"
+    )

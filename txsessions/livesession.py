@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
 from twisted.internet.defer import Deferred, succeed
@@ -25,12 +25,10 @@ from .data import SessionData
 from .duties import Duties
 from .errors import SessionError, SessionNotFound
 from .record import NOTHING, Record
+from .size import USUAL, SizeLimits
 from .token import matches, parseAny, sidOf
 from .tracked import Part
 from .tracker import Tracker
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 
@@ -296,6 +294,14 @@ class LiveSession(server.Session):
         if self._data is None:
             return (self._components,) if self._components is not None else ()
         return (self._data, self._persistent())
+
+    @property
+    def limits(self) -> SizeLimits:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        manager = self._manager
+        return USUAL if manager is None else manager.limits
 
     def isWorthStoring(self) -> bool:
         """

@@ -18,6 +18,7 @@ from .errors import CorruptRecord, SessionEnded, StoreUnavailable
 from .interfaces import IConnectedStore, ISessionStore, ISessionSweep
 from .patience import Patience, PatientStore
 from .record import Record
+from .size import USUAL
 from .stores.claim import Ending
 from .sweeper import Sweeper
 from .token import Token, matches
@@ -63,6 +64,7 @@ class SessionManager:
             self._store.clock = self.clock
         self.store = PatientStore(self._store, self.clock)
         self._grace = Patience(self.clock, GRACE)
+        self.limits = USUAL
         self.isOwner = not getattr(self._store, "isMultiprocessSafe", False)
         self._ended = ended
         sweep = ISessionSweep(self._store, None)

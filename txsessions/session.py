@@ -51,7 +51,8 @@ class Session(LiveSession):
         """
         if self._data is None:
             record = self._stored()
-            self._data = SessionData(NOTHING if record is None else record.attributes)
+            attributes = NOTHING if record is None else record.attributes
+            self._data = SessionData(attributes, self.limits)
         return self._data
 
     def notifyOnExpire(self, callback: Callable[[], object]) -> None:

@@ -12,7 +12,7 @@ import attrs
 from .errors import SessionError
 from .lifetime import touchInterval
 from .record import Change, Record, mergedAttributes
-from .size import checkSize
+from .size import USUAL, SizeLimits
 from .token import INSECURE, digest, parseAny
 
 FACTS: Final = ("created", "sessionTimeout", "absoluteTimeout", "sessionKey")
@@ -61,6 +61,12 @@ class Tracked(Protocol):
     sessionTimeout: float
     absoluteTimeout: float | None
 
+    @property
+    def limits(self) -> SizeLimits:
+        """
+        How large it may grow.
+        """
+
     def parts(self) -> tuple[Part, ...]:
         """
         The parts of its content.
@@ -96,6 +102,7 @@ class Departed:
     lastModified: float = 0.0
     sessionTimeout: float = 0.0
     absoluteTimeout: float | None = None
+    limits: SizeLimits = USUAL
 
     def parts(self) -> tuple[Part, ...]:
         """
@@ -132,7 +139,7 @@ def recordOf(live: Tracked, **facts: Any) -> Record:
     attributes: dict[str, bytes] = {}
     for part in live.parts():
         attributes.update(part.changes()[0])
-    checkSize(attributes)
+    live.limits.check(attributes)
     usual = {
         "verifier": digest(token.verifier, live.audience or INSECURE),
         "lastModified": live.lastModified,
@@ -170,7 +177,7 @@ def changeOf(live: Tracked, record: Record) -> Change | None:
         **({} if isAsBefore else _changedFacts(live, record)),
     )
     if changed:
-        checkSize(mergedAttributes(record.attributes, change))
+        live.limits.check(mergedAttributes(record.attributes, change))
     return change
 
 

@@ -25,7 +25,6 @@ from .errors import (
 )
 from .keeper import Keeper
 from .record import UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
-from .size import checkSize
 from .token import INSECURE, digest, parseAny, sidOf
 from .tracked import Departed, Tracked, changeOf, dueChangeOf
 from .turns import Turns
@@ -247,7 +246,7 @@ class Tracker:
             if attempt or not keeper.isExact:
                 yield keeper.reload()
             record = keeper.stored()
-            data = SessionData(record.attributes)
+            data = SessionData(record.attributes, self._live.limits)
             result = function(data)
             changed, removed = data.changes()
             if not changed and not removed:
@@ -259,7 +258,7 @@ class Tracker:
                 lastModified=max(self._live.lastModified, record.lastModified),
                 expectedVersion=record.version,
             )
-            checkSize(mergedAttributes(record.attributes, change))
+            self._live.limits.check(mergedAttributes(record.attributes, change))
             try:
                 version = yield self._store.saveSession(change).addErrback(keeper.refused)
             except VersionConflict:
