@@ -29,8 +29,9 @@ ROOT = Path(txsessions.__file__).parent
 FLOORS = [
     "interfaces errors _version",
     "record lifetime token jsonvalues data cookie size deadlines tracked duration "
-    "comparison stores.claim",
-    "names turns clock duties patience sweeper keeper tracker manager walk copying stores redis",
+    "comparison aead keys seal envelope stores.claim",
+    "names turns clock duties patience sweeper keeper tracker manager walk copying "
+    "keyfile rekeying stores redis",
     "components livesession session web",
     "tap service roots demo demopage leaving draining commandline cli testing __main__",
     "",
