@@ -17,10 +17,11 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txsessions.clock import SteadyClock
+from txsessions.custody import GRACE
 from txsessions.errors import CorruptRecord, StoreTimedOut, StoreUnavailable, UnknownKey
 from txsessions.interfaces import IConnectedStore, ISessionStore
 from txsessions.lifetime import IDLE, LOGOUT
-from txsessions.manager import GRACE, SessionManager
+from txsessions.manager import SessionManager
 from txsessions.record import Record
 from txsessions.stores.memory import MemoryStore
 from txsessions.testing import FailingStore, HangingStore, RecordingStore, resultOf
@@ -105,6 +106,43 @@ def events() -> Any:
     globalLogPublisher.addObserver(events.append)
     yield events
     globalLogPublisher.removeObserver(events.append)
+
+
+class Place:
+    """
+    A host: where sessions might be alive.
+
+    @ivar ends: What it was told of endings.
+    @ivar error: What it raises then.
+    """
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self.ends: list[tuple[str, str]] = []
+        self.error = error
+
+    def sessionEnded(self, sid: str, reason: str) -> None:
+        """
+        See L{txsessions.custody.Host}.
+        """
+        self.ends.append((sid, reason))
+        if self.error is not None:
+            raise self.error
+
+    def sessionChanged(self, sid: str) -> None:
+        """
+        See L{txsessions.custody.Host}.
+        """
+
+    def endingsMissed(self) -> None:
+        """
+        See L{txsessions.custody.Host}.
+        """
+
+    def saveTouches(self) -> Deferred[None]:
+        """
+        See L{txsessions.custody.Host}.
+        """
+        return succeed(None)
 
 
 class TestClock:
@@ -219,31 +257,28 @@ class TestSweep:
 
     def test_endings(self) -> None:
         """
-        What expires is told with its last record, at that moment.
+        What expires is told where it may be alive, at that moment.
         """
         clock = Clock()
-        endings: list[Any] = []
-        manager = SessionManager(MemoryStore(), clock, endings.append)
+        place = Place()
+        manager = SessionManager(MemoryStore(), clock)
+        manager.join(place)
         manager.store.createSession(newRecord())
         manager.start()
         clock.pump([899.0, 0.875])
-        assert endings == []
+        assert place.ends == []
         clock.advance(0.125)
-        [ending] = endings
-        assert (ending.record, ending.reason) == (newRecord(), IDLE)
+        assert place.ends == [(newRecord().sid, IDLE)]
 
     def test_raising(self, events: list[Any]) -> None:
         """
         Whoever is told and raises is reported, and hurts nobody.
         """
         clock = Clock()
-        told: list[Any] = []
-
-        def tell(ending: Any) -> None:
-            told.append(ending)
-            raise ZeroDivisionError
-
-        manager = SessionManager(MemoryStore(), clock, tell)
+        places = [Place(ZeroDivisionError()), Place()]
+        manager = SessionManager(MemoryStore(), clock)
+        for place in places:
+            manager.join(place)
         for number in range(3):
             record = newRecord()
             manager.store.createSession(
@@ -251,7 +286,7 @@ class TestSweep:
             )
         clock.advance(10)
         assert manager.sweep().called
-        assert len(told) == len(events) == 3
+        assert [len(place.ends) for place in places] == [3, 3] and len(events) == 3
 
     def test_asked(self) -> None:
         """

@@ -95,6 +95,20 @@ def test_remembersEnds() -> None:
     assert resultOf(store.createSession(record)) is True
 
 
+class TellingManager(SessionManager):
+    """
+    A manager that tells of each ending as it is.
+    """
+
+    tell: Any = None
+
+    def ended(self, ending: Ending) -> None:
+        """
+        See L{txsessions.managed.Told}.
+        """
+        self.tell(ending)
+
+
 class Month:
     """
     A thousand sessions for thirty days, some busy, some not.
@@ -104,7 +118,8 @@ class Month:
         self.random = Random(20261121)
         self.clock = Clock()
         self.store = MemoryStore()
-        self.manager = SessionManager(self.store, self.clock, self.ended)
+        self.manager = TellingManager(self.store, self.clock)
+        self.manager.tell = self.ended
         self.plans: list[tuple[float, str, float]] = []
         self.ended_: list[tuple[float, str, str]] = []
         self.wrong: list[Any] = []

@@ -19,11 +19,14 @@ class SessionNotFound(SessionError):
     """
     There is no such session: it never was, or its end is no longer remembered.
 
-    @ivar sid: The public handle that was asked for.
+    @ivar sid: The public handle that was asked for; C{None} where it was asked
+        by something else.
     """
 
-    def __init__(self, sid: str) -> None:
-        super().__init__(f"there is no session {sid}")
+    def __init__(self, sid: str | None) -> None:
+        super().__init__(
+            "there is no such session" if sid is None else f"there is no session {sid}"
+        )
         self.sid = sid
 
 

@@ -198,6 +198,13 @@ class LiveSession(server.Session):
         """
         return 0 if self._tracker is None else self._tracker.doubts
 
+    def doubt(self) -> None:
+        """
+        Somebody else has changed what is stored of it.
+        """
+        if self._tracker is not None:
+            self._tracker.doubt()
+
     def lost(self, reason: str) -> None:
         """
         Somebody else has ended it.

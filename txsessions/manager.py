@@ -1,129 +1,262 @@
 """
-The manager: loads, sweeps and starts and stops sessions over a store, without
-the web.
+The manager: sessions over a store, without the web.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, inlineCallbacks, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .clock import steady
-from .errors import CorruptRecord, SessionEnded, StoreUnavailable
-from .interfaces import IConnectedStore, ISessionStore, ISessionSweep
-from .patience import Patience, PatientStore
+from .custody import Custody
+from .errors import CorruptRecord, SessionEnded, SessionNotFound
+from .handle import SessionHandle
+from .interfaces import ISessionStore
+from .lifetime import REVOKED
+from .limit import EVICT_OLDEST, SessionLimit
 from .record import Record
-from .size import USUAL
-from .stores.claim import Ending
-from .sweeper import Sweeper
+from .registry import Registry
+from .size import USUAL, SizeLimits
 from .token import Token, matches
+from .tokens import Tokens
 
-GRACE: Final = 10.0
+TIMEOUT: Final = 900.0
 """
-How long a store that is to be let go of may take for each of the steps, in
-seconds: twice as long as a write may take.
+How long a session lives without a touch, in seconds, where nobody says: as in
+stock Twisted.
+"""
+
+RAISE: Final = object()
+"""
+Stands for no default.
 """
 
 
-class SessionManager:
+class SessionManager(Custody):
     """
-    Sessions over a store.
+    Sessions over a store, by their ids and by their owners.
+
+    An id is what opens a session: whoever is to have it gets it from L{create}
+    or L{rework}, and it is stored nowhere.  L{find} gives handles, which open
+    nothing.
+
+    All operations return L{Deferred}s, which may be awaited.  Each fails with
+    L{SessionNotFound<txsessions.errors.SessionNotFound>} (or
+    L{SessionEnded<txsessions.errors.SessionEnded>}, which is one and says why)
+    where there is no such session, and with
+    L{StoreUnavailable<txsessions.errors.StoreUnavailable>} where the store
+    cannot answer: then nobody knows whether a change was made.
+
+    C{start} has it end what has expired, at its time; C{stop} finishes what is
+    under way.  A L{Site<txsessions.Site>} does both for its own.
 
     @ivar clock: The time by which sessions live: an L{IReactorTime} that does
         not jump.
-    @ivar store: The store, which answers in time here.
-    @ivar isOwner: Whether this process is the only one that uses the store, so
-        that what it knows of a session is all there is to know.
-    @ivar _grace: Waits for a store that is to be let go of.
+    @ivar sessionTimeout: See L{__init__}; C{None}: what the class of the
+        sessions says.
+    @ivar absoluteTimeout: As C{sessionTimeout}.
+    @ivar reworkInterval: See L{__init__}.
+    @ivar limits: See L{__init__}.
+    @ivar tokens: Makes and opens ids.
     """
-
-    _log = Logger()
 
     def __init__(
         self,
         store: ISessionStore,
-        clock: IReactorTime,
-        ended: Callable[[Ending], object] = lambda ending: None,
-        beforeSweep: Callable[[], Deferred[None]] = lambda: succeed(None),
+        clock: IReactorTime | None = None,
+        *,
+        sessionTimeout: float | None = None,
+        absoluteTimeout: float | None = None,
+        reworkInterval: float | None = None,
+        idFactory: Callable[[], str | bytes] | None = None,
+        keys: Any = None,
+        encryptData: bool = False,
+        plainUntil: float | None = None,
+        maxSessionsPerKey: int | None = None,
+        onExceed: str = EVICT_OLDEST,
+        notes: Collection[str] = (),
+        limits: SizeLimits = USUAL,
+        entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """
         @param store: Anything that adapts to L{ISessionStore}.
-        @param clock: A reactor, or any other L{IReactorTime}.
-        @param ended: Called with each L{Ending} that a sweep brings in.
-        @param beforeSweep: Called before anything is ended; the L{Deferred}
-            that it returns is waited for.
+        @param clock: A reactor, or any other L{IReactorTime}; C{None}: the
+            global reactor.
+        @param sessionTimeout: How long a session lives without a touch, in
+            seconds.
+        @param absoluteTimeout: How long it lives at the most, in seconds.
+        @param reworkInterval: How old a token may grow, in seconds, before a
+            browser that loads a page gets another one; C{None}: any age.
+        @param idFactory: Makes ids of your own form, each a L{str} or L{bytes};
+            one that is taken is not used.  They must be hard to guess.
+        @param keys: A L{KeyRing<txsessions.keys.KeyRing>}: ids are sealed, so
+            that a forged one is found out without a look at the store.  The
+            first key seals, all of them open.
+        @param encryptData: Whether to encrypt the data in the store, by the
+            same keys.
+        @param plainUntil: Until when data are accepted that are not encrypted,
+            in seconds since the epoch: for a store that was used without keys
+            so far.
+        @param maxSessionsPerKey: How many live sessions one owner may have.
+        @param onExceed: What one more log-in does: C{"evict-oldest"} ends the
+            session that logged in longest ago, C{"refuse"} fails with
+            L{TooManySessions<txsessions.errors.TooManySessions>}.
+        @param notes: Which keys of the data L{find} shows.
+        @param limits: How large a session may grow.
+        @param entropy: Gives that many random bytes.
+        @raise TypeError: The store is none, or cannot do what is asked for.
+        @raise ValueError: An option has no sense; the text says which.
         """
-        self._store = ISessionStore(store)
+        if clock is None:
+            from twisted.internet import reactor
+
+            clock = IReactorTime(reactor)
         self.clock = steady(clock)
-        if self._store.clock is None:
-            self._store.clock = self.clock
-        self.store = PatientStore(self._store, self.clock)
-        self._grace = Patience(self.clock, GRACE)
-        self.limits = USUAL
-        self.isOwner = not getattr(self._store, "isMultiprocessSafe", False)
-        self._ended = ended
-        sweep = ISessionSweep(self._store, None)
-        self._sweeper = (
-            None if sweep is None else Sweeper(sweep, self.clock, self._tell, beforeSweep)
+        self.sessionTimeout = _positive("sessionTimeout", sessionTimeout)
+        self.absoluteTimeout = _positive("absoluteTimeout", absoluteTimeout)
+        self.reworkInterval = _positive("reworkInterval", reworkInterval)
+        self.limits = limits
+        if keys is None and (encryptData or plainUntil is not None):
+            raise ValueError("encryptData needs keys, and plainUntil is for nothing else")
+        if plainUntil is not None and not encryptData:
+            raise ValueError("plainUntil is for encryptData")
+        inner = ISessionStore(store)
+        if inner.clock is None:
+            inner.clock = self.clock
+        sealer = None
+        if keys is not None:
+            # What they need is an extra that not everybody has.
+            from .seal import TokenSealer
+
+            sealer = TokenSealer(keys, entropy)
+            if encryptData:
+                from .stores.encrypting import EncryptingStore
+
+                inner = EncryptingStore(inner, keys, plainUntil)
+        self.tokens = Tokens(entropy, idFactory, sealer)
+        limit = None
+        if maxSessionsPerKey is not None:
+            limit = SessionLimit(maxSessionsPerKey, onExceed)
+        super().__init__(inner, self.clock, limit)
+        self._registry = Registry(self, sessionTimeout or TIMEOUT, absoluteTimeout, notes)
+
+    def create(
+        self, sessionKey: str | None, data: Mapping[str, Any] | None = None
+    ) -> Deferred[str]:
+        """
+        Begin a session.
+
+        @param sessionKey: The owner, usually a user name: any L{str}, or
+            C{None} for nobody.
+        @param data: What to keep in it: a mapping of L{str} to JSON values.
+        @return: A L{Deferred} that fires with its id, a L{str}; and fails with
+            L{InvalidSessionData<txsessions.errors.InvalidSessionData>} or
+            L{TooManySessions<txsessions.errors.TooManySessions>}.
+        """
+        return Deferred.fromCoroutine(
+            self._registry.create(sessionKey, {} if data is None else data)
         )
 
-    def start(self) -> None:
+    def get(self, id: str | bytes, default: Any = RAISE, touch: bool = True) -> Deferred[Any]:
         """
-        Begin to end what has expired, at the time at which it expires.
-        """
-        if self._sweeper is not None:
-            self._sweeper.start()
+        The data of a session.  An empty C{dict} is data.
 
-    @inlineCallbacks
-    def stop(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
+        @param default: What to give where there is no such session, instead of
+            failing.
+        @param touch: Whether this uses the session, which begins its idle
+            time-out anew; not so for what polls by itself.
+        @return: A L{Deferred} that fires with a L{dict} of the caller's own.
         """
-        Finish what is under way, and let go of the store.  A store that hangs
-        is not waited for without end.
+        getting: Deferred[Any] = Deferred.fromCoroutine(self._registry.get(id, touch))
+        return getting if default is RAISE else getting.addErrback(_orElse, default)
 
-        @return: A L{Deferred} that fires with L{None} when all that was
-            acknowledged is stored.
+    def update(self, id: str | bytes, data: Mapping[str, Any]) -> Deferred[None]:
         """
-        if self._sweeper is not None:
-            yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
-        yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
-        connected = IConnectedStore(self._store, None)
-        if connected is not None:
-            yield self._grace.wait(connected.close()).addErrback(self._notDone)
+        Set some keys of the data of a session, as L{dict.update} does; the other
+        keys stay as they are, also where somebody else changes them at the same
+        time.  A session that has ended stays so.
 
-    def sweep(self) -> Deferred[None]:
+        @return: A L{Deferred} that fires with L{None} when it is stored; and
+            fails with
+            L{InvalidSessionData<txsessions.errors.InvalidSessionData>}.
         """
-        End all that has expired by now.
+        return Deferred.fromCoroutine(self._registry.update(id, data))
 
-        @return: A L{Deferred} that fires with L{None} when that is done, or
-            when the store could not answer.
+    def delete(self, id: str | bytes, missingOk: bool = False) -> Deferred[None]:
         """
-        return succeed(None) if self._sweeper is None else self._sweeper.run()
+        End a session: log it out.
 
-    def wakeBy(self, time: float) -> None:
+        @param missingOk: Whether it is no error that there is none.
+        @return: A L{Deferred} that fires with L{None} when it has ended.
         """
-        A session that was stored now expires at that time, in seconds on the
-        clock.
-        """
-        if self._sweeper is not None:
-            self._sweeper.wakeBy(time)
+        deleting = Deferred.fromCoroutine(self._registry.delete(id))
+        return deleting.addErrback(_orElse, None) if missingOk else deleting
 
-    def load(self, token: Token, audience: bytes, superseded: Any = None) -> Deferred[Any]:
+    def clear(
+        self, sessionKey: str, exceptFor: str | None = None, missingOk: bool = False
+    ) -> Deferred[int]:
+        """
+        End all sessions of an owner, on all workers, also those that a request
+        is using; and those log-ins that are on their way and older than this.
+
+        @param exceptFor: The C{sid} of one that lives on.
+        @param missingOk: Whether it is no error that there is none to end.
+        @return: A L{Deferred} that fires with how many this has ended.
+        """
+        return Deferred.fromCoroutine(self._registry.clear(sessionKey, exceptFor, missingOk))
+
+    def revoke(self, sid: str) -> Deferred[bool]:
+        """
+        End one session that L{find} has shown.
+
+        @return: A L{Deferred} that fires with whether this has ended it.
+        """
+        return self.store.deleteSession(sid, REVOKED).addCallback(lambda last: last is not None)
+
+    def rework(self, id: str | bytes) -> Deferred[str]:
+        """
+        Give a session another id.  The old one is dead at once.
+
+        @return: A L{Deferred} that fires with the new id, a L{str}.
+        """
+        return Deferred.fromCoroutine(self._registry.rework(id))
+
+    def find(self, sessionKey: str) -> Deferred[list[SessionHandle]]:
+        """
+        The live sessions of an owner.
+
+        @return: A L{Deferred} that fires with a L{list} of
+            L{SessionHandle<txsessions.handle.SessionHandle>}, those that began
+            first before others; empty where there is none.
+        """
+        return Deferred.fromCoroutine(self._registry.find(sessionKey))
+
+    def load(
+        self,
+        token: Token,
+        audience: bytes,
+        superseded: Any = None,
+        ended: Callable[[str], Any] = lambda reason: None,
+    ) -> Deferred[Any]:
         """
         The record that this token opens; it may be past its deadline.
 
         @param audience: L{txsessions.token.SECURE} or
             L{txsessions.token.INSECURE}.
         @param superseded: What to give when the verifier is wrong.
+        @param ended: Gives what to give for a session that has ended, called
+            with the reason.
         @return: A L{Deferred} that fires with the record, or with L{None} when
-            the token opens none: there is no such session, it has ended, its
-            record is damaged (which is reported); or with C{superseded}; and
-            fails with L{StoreUnavailable<txsessions.errors.StoreUnavailable>}
-            or L{UnknownKey<txsessions.errors.UnknownKey>}.
+            the token opens none: there is no such session, its record is
+            damaged (which is reported); or with C{superseded}, or what C{ended}
+            gave; and fails with
+            L{StoreUnavailable<txsessions.errors.StoreUnavailable>} or
+            L{UnknownKey<txsessions.errors.UnknownKey>}.
         """
 
         def check(record: Record | None) -> Any:
@@ -131,28 +264,28 @@ class SessionManager:
                 return record
             return superseded
 
-        return self.store.loadSession(token.sid).addCallbacks(check, self._noRecord)
-
-    def _noRecord(self, failure: Failure) -> None:
-        """
-        A session that has ended, and one whose record is damaged, is none.
-        """
-        failure.trap(SessionEnded, CorruptRecord)
-        if failure.check(CorruptRecord):
+        def noRecord(failure: Failure) -> Any:
+            failure.trap(SessionEnded, CorruptRecord)
+            if isinstance(failure.value, SessionEnded):
+                return ended(failure.value.reason)
             self._log.error("{error}", error=failure.value)
+            return None
 
-    def _notDone(self, failure: Failure) -> None:
-        """
-        The store could not finish in time; the process ends nevertheless.
-        """
-        failure.trap(StoreUnavailable)
-        self._log.error("Stopping, although {error}.", error=failure.value)
+        return self.store.loadSession(token.sid).addCallbacks(check, noRecord)
 
-    def _tell(self, ending: Ending) -> None:
-        """
-        Pass an ending on; what goes wrong hurts no other.
-        """
-        try:
-            self._ended(ending)
-        except Exception:
-            self._log.failure("Telling the end of session {sid} failed.", sid=ending.record.sid)
+
+def _positive(name: str, seconds: float | None) -> float | None:
+    """
+    Refuse an interval that would end everything at once.
+    """
+    if seconds is not None and not seconds > 0:
+        raise ValueError(f"{name} is a number of seconds above 0, or None")
+    return seconds
+
+
+def _orElse(failure: Failure, default: Any) -> Any:
+    """
+    What is given where there is no such session.
+    """
+    failure.trap(SessionNotFound)
+    return default

@@ -5,6 +5,7 @@ A store that hangs is a store that cannot answer.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, succeed
@@ -13,9 +14,11 @@ from zope.interface import implementer
 
 from .duties import BATCH
 from .errors import StoreTimedOut
-from .interfaces import ISessionStore
+from .interfaces import ISessionIndex, ISessionOwners, ISessionStore
 from .lifetime import REVOKED
+from .limit import SessionLimit
 from .record import Change, Record
+from .stores.claim import Ending, LogIn
 
 T = TypeVar("T")
 
@@ -29,6 +32,13 @@ SAVE_TIMEOUT: Final = 5.0
 """
 How long a write may take, in seconds; longer than a read, because nobody knows
 whether a write that was given up was made.
+"""
+
+
+ENDING_TIMEOUT: Final = 30.0
+"""
+How long it may take to end all sessions of an owner, in seconds: some have
+thousands.
 """
 
 
@@ -111,19 +121,20 @@ class Patience:
         self._arm()
 
 
-@implementer(ISessionStore)
+@implementer(ISessionStore, ISessionIndex, ISessionOwners)
 class PatientStore:
     """
     A store that answers in time, or fails with L{StoreTimedOut}.
 
-    @ivar _store: The store that it asks.
+    @ivar _store: The store that it asks, which also provides
+        L{ISessionIndex} and L{ISessionOwners} if anybody asks for that.
     @ivar _underWay: How many operations the store has not answered yet.
     @ivar _idle: Fires when that becomes 0; C{None} when nobody waits for it.
     """
 
     def __init__(
         self,
-        store: ISessionStore,
+        store: Any,
         clock: IReactorTime,
         loadTimeout: float = LOAD_TIMEOUT,
         saveTimeout: float = SAVE_TIMEOUT,
@@ -131,6 +142,7 @@ class PatientStore:
         self._store = store
         self._reads = Patience(clock, loadTimeout)
         self._writes = Patience(clock, saveTimeout)
+        self._endings = Patience(clock, ENDING_TIMEOUT)
         self._underWay = 0
         self._idle: Deferred[None] | None = None
 
@@ -139,7 +151,8 @@ class PatientStore:
         """
         See L{ISessionStore}.
         """
-        return self._store.clock
+        clock: IReactorTime | None = self._store.clock
+        return clock
 
     def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
         """
@@ -171,6 +184,27 @@ class PatientStore:
         """
         return self._reads.wait(self._store.hasSession(sid))
 
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        return self._write(self._store.logInSession(change, limit))
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.
+        """
+        ending = self._store.endSessions(sessionKey, reason, exceptFor)
+        return self._write(ending, self._endings)
+
+    def findSessions(self, sessionKey: str) -> Deferred[list[Record]]:
+        """
+        See L{ISessionIndex.findSessions}.
+        """
+        return self._endings.wait(self._store.findSessions(sessionKey))
+
     def whenIdle(self) -> Deferred[None]:
         """
         Wait for the writes that are under way.
@@ -185,14 +219,16 @@ class PatientStore:
         self._idle.chainDeferred(waiting)
         return waiting
 
-    def _write(self, answer: Deferred[T]) -> Deferred[T]:
+    def _write(self, answer: Deferred[T], patience: Patience | None = None) -> Deferred[T]:
         """
         Wait for a write, and count it.
+
+        @param patience: How long; C{None}: as for most.
         """
         if answer.called and not answer.paused:
             return answer
         self._underWay += 1
-        return self._writes.wait(answer.addBoth(self._written))
+        return (patience or self._writes).wait(answer.addBoth(self._written))
 
     def _written(self, result: T) -> T:
         """

@@ -162,6 +162,12 @@ class Tracker:
         """
         self._keeper.refresh(record, doubts)
 
+    def doubt(self) -> None:
+        """
+        What is known of the record may not be all that is stored.
+        """
+        self._keeper.doubt()
+
     def lost(self, error: SessionNotFound) -> None:
         """
         The store says that the session is no more.

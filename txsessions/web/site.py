@@ -23,7 +23,6 @@ from ..livesession import RETRY
 from ..manager import SessionManager
 from ..record import Record
 from ..session import Session
-from ..stores.claim import Ending
 from ..stores.memory import MemoryStore
 from ..token import sidOf
 from .live import LiveSessions
@@ -95,16 +94,25 @@ class SessionSiteMixin(_Site):
     @property
     def sessionManager(self) -> SessionManager:
         """
-        The manager; made when it is first asked for, so that C{reactor} and
-        C{sessionStore} may be set until then.
+        The manager.  Set one with the options that you want, before the first
+        request; otherwise it is made when it is first asked for, so that
+        C{reactor} and C{sessionStore} may be set until then.
         """
         if self._sessionManager is None:
             if self.sessionStore is None:
                 self.sessionStore = MemoryStore()
-            self._sessionManager = SessionManager(
-                self.sessionStore, self.reactor, self._sessionEnded, self._saveTouches
-            )
+            self.sessionManager = SessionManager(self.sessionStore, self.reactor)
+        assert self._sessionManager is not None, "the manager has just been set"
         return self._sessionManager
+
+    @sessionManager.setter
+    def sessionManager(self, manager: SessionManager) -> None:
+        if self._sessionManager is not None:
+            raise SessionError(
+                "the site has a manager already: set another one before it is used"
+            )
+        self._sessionManager = manager
+        manager.join(self)
 
     @property
     def sessionExpiry(self) -> Duties:
@@ -268,13 +276,29 @@ class SessionSiteMixin(_Site):
 
         return self.sessionManager.store.loadSession(session.sid).addCallbacks(loaded, failed)
 
-    def _sessionEnded(self, ending: Ending) -> None:
+    def sessionEnded(self, sid: str, reason: str) -> None:
         """
-        A sweep of this process has ended a session.
+        See L{txsessions.custody.Host}.
         """
-        session = self.sessions.bySid(ending.record.sid)
+        session = self.sessions.bySid(sid)
+        if session is not None and session.isStored():
+            session.lost(reason)
+
+    def sessionChanged(self, sid: str) -> None:
+        """
+        See L{txsessions.custody.Host}.
+        """
+        session = self.sessions.bySid(sid)
         if session is not None:
-            session.lost(ending.reason)
+            session.doubt()
+
+    def endingsMissed(self) -> None:
+        """
+        See L{txsessions.custody.Host}.
+        """
+        for session in self.sessions.all():
+            if session.isStored() and not session.isPlain():
+                self.recheck(session)
 
     def _deadlineOf(self, sid: str) -> float | None:
         """
@@ -290,10 +314,9 @@ class SessionSiteMixin(_Site):
         self._shutdown = None
         return self.stopSessions()
 
-    def _saveTouches(self) -> Deferred[None]:
+    def saveTouches(self) -> Deferred[None]:
         """
-        Before the store ends what it believes to be expired, tell it of the
-        touches that it does not know, also when the timer that was to do so is
+        See L{txsessions.custody.Host}.  Also when the timer that was to do so is
         late: the process, or the machine, may have been asleep.
         """
         return self.sessionExpiry.catchUp()
@@ -317,7 +340,7 @@ class SessionSiteMixin(_Site):
         """
         factory = self.requestFactory
         if (
-            self.sessionStore is not None
+            (self.sessionStore is not None or self._sessionManager is not None)
             and isinstance(factory, type)
             and issubclass(factory, server.Request)
             and not issubclass(factory, SessionRequestMixin)

@@ -1,0 +1,217 @@
+"""
+The care for a store: what ends its sessions, who hears of that, and how it is let
+go of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from .errors import StoreUnavailable
+from .interfaces import IConnectedStore, ISessionNotices, ISessionSweep
+from .limit import SessionLimit
+from .managed import ManagedStore
+from .patience import Patience, PatientStore
+from .record import Change, Record
+from .stores.claim import Ending
+from .sweeper import Sweeper
+
+GRACE: Final = 10.0
+"""
+How long a store that is to be let go of may take for each of the steps, in
+seconds: twice as long as a write may take.
+"""
+
+
+class Host(Protocol):
+    """
+    Where sessions of a manager are alive: a site.
+    """
+
+    def sessionEnded(self, sid: str, reason: str) -> object:
+        """
+        A session has ended, here or somewhere else; perhaps this is known.
+        """
+
+    def sessionChanged(self, sid: str) -> object:
+        """
+        Somebody else in this process has changed a session.
+        """
+
+    def endingsMissed(self) -> object:
+        """
+        Sessions may have ended elsewhere without a word of it.
+        """
+
+    def saveTouches(self) -> Deferred[None]:
+        """
+        Tell the store of the touches that it does not know, since it is about
+        to end what it believes to be expired.
+
+        @return: A L{Deferred} that fires with L{None} when that is done.
+        """
+
+
+class Custody:
+    """
+    Takes care of a store, on behalf of one manager.
+
+    @ivar store: The store, which answers in time here.
+    @ivar isOwner: Whether this process is the only one that uses the store, so
+        that what it knows of a session is all there is to know.
+    @ivar _hosts: Where sessions are alive.
+    @ivar _unwatch: Ends the watch for endings in other processes; C{None}
+        while there is none.
+    @ivar _starts: How often it was started and not stopped.
+    """
+
+    _log = Logger()
+
+    def __init__(self, store: Any, clock: IReactorTime, limit: SessionLimit | None) -> None:
+        """
+        @param store: An L{ISessionStore<txsessions.interfaces.ISessionStore>}.
+        @param clock: An L{IReactorTime} that does not jump.
+        @param limit: How many sessions one owner may have.
+        """
+        self._store = store
+        self._clock = clock
+        self.store = PatientStore(ManagedStore(store, limit, self), clock)
+        self._grace = Patience(clock, GRACE)
+        self.isOwner = not getattr(store, "isMultiprocessSafe", False)
+        self._hosts: list[Host] = []
+        self._unwatch: Callable[[], None] | None = None
+        self._starts = 0
+        sweep = ISessionSweep(store, None)
+        self._sweeper = (
+            None if sweep is None else Sweeper(sweep, clock, self.ended, self._beforeSweep)
+        )
+
+    @property
+    def isHeard(self) -> bool:
+        """
+        See L{txsessions.managed.Told}.
+        """
+        return False
+
+    def join(self, host: Host) -> None:
+        """
+        Sessions are alive there from now on.
+        """
+        self._hosts.append(host)
+
+    def start(self) -> None:
+        """
+        Begin to end what has expired, at the time at which it expires.
+        """
+        self._starts += 1
+        if self._sweeper is not None and self._starts == 1:
+            self._sweeper.start()
+
+    @inlineCallbacks
+    def stop(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
+        """
+        Finish what is under way, and let go of the store, unless others have
+        started it too.  A store that hangs is not waited for without end.
+
+        @return: A L{Deferred} that fires with L{None} when all that was
+            acknowledged is stored.
+        """
+        self._starts = max(0, self._starts - 1)
+        if self._starts:
+            return
+        if self._unwatch is not None:
+            unwatch, self._unwatch = self._unwatch, None
+            unwatch()
+        if self._sweeper is not None:
+            yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
+        yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
+        connected = IConnectedStore(self._store, None)
+        if connected is not None:
+            yield self._grace.wait(connected.close()).addErrback(self._notDone)
+
+    def sweep(self) -> Deferred[None]:
+        """
+        End all that has expired by now.
+
+        @return: A L{Deferred} that fires with L{None} when that is done, or
+            when the store could not answer.
+        """
+        return succeed(None) if self._sweeper is None else self._sweeper.run()
+
+    def wakeBy(self, time: float) -> None:
+        """
+        A session that was stored now expires at that time, in seconds on the
+        clock.
+        """
+        if self._sweeper is not None:
+            self._sweeper.wakeBy(time)
+
+    def watch(self) -> None:
+        """
+        Somebody in this process has to know at once what ends in others.
+        """
+        notices = None if self.isOwner else ISessionNotices(self._store, None)
+        if notices is not None and self._unwatch is None and self._starts:
+            self._unwatch = notices.watchEndings(self._noticed, self._missed)
+
+    def changed(self, sid: str) -> None:
+        """
+        A session was changed behind the back of those where it is alive.
+        """
+        for host in self._hosts:
+            host.sessionChanged(sid)
+
+    def created(self, record: Record) -> None:
+        """
+        See L{txsessions.managed.Told}.
+        """
+
+    def reworked(self, change: Change) -> None:
+        """
+        See L{txsessions.managed.Told}.
+        """
+
+    def ended(self, ending: Ending) -> None:
+        """
+        See L{txsessions.managed.Told}.  Also called for each L{Ending} that a
+        sweep brings in.
+        """
+        self._noticed(ending.record.sid, ending.reason)
+
+    def _noticed(self, sid: str, reason: str) -> None:
+        """
+        A session has ended; what goes wrong in one place hurts no other.
+        """
+        for host in self._hosts:
+            try:
+                host.sessionEnded(sid, reason)
+            except Exception:
+                self._log.failure("Telling the end of session {sid} failed.", sid=sid)
+
+    def _missed(self) -> None:
+        """
+        What ended in other processes may have gone unnoticed.
+        """
+        for host in self._hosts:
+            host.endingsMissed()
+
+    def _beforeSweep(self) -> Deferred[Any]:
+        """
+        Wait until the store knows what it has to before it ends anything.
+        """
+        if len(self._hosts) == 1:
+            return self._hosts[0].saveTouches()
+        return DeferredList([host.saveTouches() for host in self._hosts])
+
+    def _notDone(self, failure: Failure) -> None:
+        """
+        The store could not finish in time; the process ends nevertheless.
+        """
+        failure.trap(StoreUnavailable)
+        self._log.error("Stopping, although {error}.", error=failure.value)
