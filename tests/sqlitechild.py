@@ -142,11 +142,22 @@ async def unprivileged(place: str) -> dict[str, str]:
     return outcomes
 
 
+async def load(path: str) -> int:
+    """
+    The version of a session.
+    """
+    store = SQLiteStore(path)
+    found = await store.loadSession(SID)
+    await store.close()
+    return int(found.version)
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "increment": increment,
     "openTogether": openTogether,
     "limited": limited,
     "unprivileged": unprivileged,
+    "load": load,
 }
 
 

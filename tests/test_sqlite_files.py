@@ -25,7 +25,7 @@ from twisted.internet.task import deferLater
 from txsessions.errors import StoreUnavailable, StoreUnusable
 from txsessions.record import Change
 from txsessions.stores.sqlite import SQLiteStore
-from txsessions.stores.sqlitefile.schema import APPLICATION, NAMES
+from txsessions.stores.sqlitefile.schema import APPLICATION, NAMES, VERSION
 
 BIG = b'"' + b"x" * 60_000 + b'"'
 
@@ -188,7 +188,7 @@ class TestRefused:
         await store.createSession(newRecord())
         await store.close()
         with closing(sqlite3.connect(path)) as connection:
-            connection.execute("PRAGMA user_version = 2")
+            connection.execute(f"PRAGMA user_version = {VERSION + 1}")
         await isRefused(path, "a newer version of txsessions")
 
     @pytest_twisted.ensureDeferred

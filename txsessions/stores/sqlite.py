@@ -5,8 +5,8 @@ Sessions in one SQLite file, which the processes of one host may share.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
@@ -14,22 +14,33 @@ from twisted.logger import Logger
 from twisted.python.runtime import seconds
 from zope.interface import implementer
 
-from ..errors import CorruptRecord
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
 )
 from ..lifetime import REVOKED
 from ..record import Change, Record
-from .claim import Claim
+from .claim import Claim, Ending, LogIn
+from .journal import JournalEntry, checkObserver
 from .sqlitefile.batch import Batches, Request, parts
 from .sqlitefile.file import SQLiteFile
+from .sqlitefile.journal import Journal
+from .sqlitefile.look import Look, look
+from .sqlitefile.news import News
+from .sqlitefile.owners import STRIDE, endOwned, endSome, logIn
 from .sqlitefile.rows import Rows
 from .sqlitefile.sweep import claimExpired, endOld
+from .sqlitefile.watch import Watch
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..limit import SessionLimit
 
 QUEUE: Final = 10_000
 """
@@ -53,7 +64,14 @@ _log = Logger()
 
 
 @implementer(
-    ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration, IConnectedStore
+    ISessionStore,
+    ISessionSweep,
+    ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionStoreAdministration,
+    IConnectedStore,
 )
 class SQLiteStore:
     """
@@ -64,6 +82,9 @@ class SQLiteStore:
     saves share one write to the disk.  The file and its companions (C{-wal},
     C{-shm}, C{-lock}) belong together: move, copy or remove them only while no
     process uses them.  The file system must be one of this host.
+
+    What other processes end it sees once a second, as long as somebody wants
+    to know.
 
     @ivar clock: See L{ISessionStore}.
     """
@@ -96,6 +117,8 @@ class SQLiteStore:
             batch=BATCH,
             divide=parts,
         )
+        self._reactor = reactor
+        self._watch = Watch(self._look, self._now, self._timer)
 
     def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
         """
@@ -139,6 +162,57 @@ class SQLiteStore:
         """
         return self._ask(Rows.find, sessionKey)
 
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        return self._ask(logIn, change, limit, self._now(), isWrite=True)
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.  It takes one transaction for some
+        hundreds of sessions, so that others are not held up; the first of them
+        settles which sessions those are.
+        """
+        return Deferred.fromCoroutine(self._endOwned(sessionKey, reason, exceptFor))
+
+    def enrol(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.enrol}.
+        """
+        return self._askJournal(Journal.enrol, checkObserver(observer), isWrite=True)
+
+    def dismiss(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.dismiss}.
+        """
+        return Deferred.fromCoroutine(self._dismiss(checkObserver(observer)))
+
+    def takeEndings(
+        self, observer: str, limit: int, lease: float
+    ) -> Deferred[Sequence[JournalEntry]]:
+        """
+        See L{ISessionJournal.takeEndings}.
+        """
+        return self._askJournal(Journal.take, checkObserver(observer), limit, lease, self._now())
+
+    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        See L{ISessionJournal.acknowledge}.
+        """
+        name = checkObserver(observer)
+        return self._askJournal(Journal.acknowledge, name, list(eventIDs), isWrite=True)
+
+    def watchEndings(
+        self, ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        See L{ISessionNotices.watchEndings}.  To close the store stops it.
+        """
+        return self._watch.begin(ended, missed)
+
     def setup(self) -> Deferred[None]:
         """
         See L{ISessionStoreAdministration.setup}.  A missing directory is not
@@ -168,6 +242,7 @@ class SQLiteStore:
         """
         See L{IConnectedStore.close}.
         """
+        self._watch.end()
         return self._worker.stop()
 
     async def _endOld(self, age: float) -> int:
@@ -181,6 +256,35 @@ class SQLiteStore:
             count += ended
         return count
 
+    async def _endOwned(
+        self, sessionKey: str, reason: str, exceptFor: str | None
+    ) -> Sequence[Ending]:
+        """
+        End the sessions of an owner.
+        """
+        endings: list[Ending]
+        how = (reason, exceptFor)
+        endings, rest = await self._ask(endOwned, sessionKey, *how, self._now(), isWrite=True)
+        for place in range(0, len(rest), STRIDE):
+            some = rest[place : place + STRIDE]
+            endings += await self._ask(endSome, some, *how, self._now(), isWrite=True)
+        return endings
+
+    async def _dismiss(self, observer: str) -> None:
+        """
+        Dismiss an observer, and forget what is there for it, some at a time.
+        """
+        number = await self._askJournal(Journal.dismiss, observer, isWrite=True)
+        isMore = number is not None
+        while isMore:
+            isMore = await self._askJournal(Journal.forget, number, isWrite=True)
+
+    def _look(self, position: int | None, since: float) -> Deferred[Look]:
+        """
+        Look at what has ended.
+        """
+        return self._ask(look, position, since)
+
     def _ask(
         self, work: Callable[..., Any], *arguments: Any, isWrite: bool = False
     ) -> Deferred[Any]:
@@ -189,22 +293,50 @@ class SQLiteStore:
         """
         return self._worker.submit(Request(work, arguments, isWrite))
 
+    def _askJournal(
+        self, work: Callable[..., Any], *arguments: Any, isWrite: bool = False
+    ) -> Deferred[Any]:
+        """
+        Have something done with the journal.
+        """
+        return self._ask(lambda rows: work(rows.journal, *arguments), isWrite=isWrite)
+
+    def _timer(self) -> IReactorTime:
+        """
+        Where what is done later is waited for.
+        """
+        timer = IReactorTime(self._reactor, None) if self.clock is None else self.clock
+        if timer is None:
+            from twisted.internet import reactor
+
+            timer = IReactorTime(reactor)
+        return timer
+
     def _now(self) -> float:
         """
         The present, on the store's clock.
         """
         return seconds() if self.clock is None else self.clock.seconds()
 
-    def _report(self, error: CorruptRecord) -> None:
+    def _report(self, news: News) -> None:
         """
-        Have it logged that a record was put aside.  Called in the thread of
-        the worker.
+        Have it told what a transaction has done.  Called in the thread of the
+        worker.
         """
-        self._worker.tell(_logDamage, error)
+        if news.putAside or news.dropped or self._watch.isOn:
+            self._worker.tell(self._tell, news)
 
-
-def _logDamage(error: CorruptRecord) -> None:
-    """
-    Log that a record was put aside.
-    """
-    _log.error("{error}", error=error)
+    def _tell(self, news: News) -> None:
+        """
+        Tell what a transaction has done.
+        """
+        for error in news.putAside:
+            _log.error("{error}", error=error)
+        for observer, count in news.dropped.items():
+            _log.warn(
+                "{count} endings were dropped that the observer {observer!r} was not told of: "
+                "they were too many, or too old",
+                count=count,
+                observer=observer,
+            )
+        self._watch.tell(news.ended)

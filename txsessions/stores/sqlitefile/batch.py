@@ -12,9 +12,11 @@ from typing import Any, Final
 import attrs
 from twisted.python.failure import Failure
 
-from ...errors import CorruptRecord, SessionError, StoreUnavailable
+from ...errors import SessionError, StoreUnavailable
 from .file import SQLiteFile
-from .rows import MustWrite, Rows
+from .news import News
+from .row import MustWrite
+from .rows import Rows
 from .trouble import explain
 
 
@@ -60,11 +62,11 @@ class Batches:
     """
     Does batches of requests on a file.  For one thread.
 
-    @ivar _report: Called with a L{CorruptRecord} for each row that was put
-        aside, when that is on the disk.
+    @ivar _report: Called with the L{News} of a transaction that has any, when
+        they are on the disk.
     """
 
-    def __init__(self, file: SQLiteFile, report: Callable[[CorruptRecord], object]) -> None:
+    def __init__(self, file: SQLiteFile, report: Callable[[News], object]) -> None:
         self._file: Final = file
         self._report: Final = report
 
@@ -147,8 +149,8 @@ class Batches:
                     outcomes.append(request.work(rows, *request.arguments))
                 except SessionError as e:
                     outcomes.append(_failure(e))
-        for error in rows.putAside:
-            self._report(error)
+        if rows.news:
+            self._report(rows.news)
         return outcomes
 
 

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from ...errors import InvalidSessionData
+from ...errors import CorruptRecord, InvalidSessionData
 from ...record import Record
 
 Row: TypeAlias = tuple[Any, ...]
@@ -39,6 +39,12 @@ SHAPES: Final = frozenset(
 The types that the columns of a sound row may have.
 """
 
+KEPT: Final = COLUMNS.removeprefix("id, ")
+"""
+The columns that say what a session is: of the tables session, quarantine and
+journal.
+"""
+
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decodeOne = msgspec.json.Decoder(msgspec.Raw).decode
 _encode = msgspec.json.Encoder().encode
@@ -47,6 +53,12 @@ _encode = msgspec.json.Encoder().encode
 class Damaged(ValueError):
     """
     This row is no record.
+    """
+
+
+class MustWrite(Exception):
+    """
+    Something is to be written, in a transaction that only reads.
     """
 
 
@@ -89,6 +101,25 @@ def attributesText(attributes: Mapping[str, bytes | msgspec.Raw]) -> bytes:
         raise InvalidSessionData(
             "an attribute of the session is no JSON text, or its name is no text at all"
         ) from None
+
+
+def damageOf(row: Row, damage: Damaged) -> CorruptRecord:
+    """
+    The error for a row that was put aside.
+    """
+    return CorruptRecord(
+        _shownSid(row), f"{damage}; it is kept in the table quarantine of the same file"
+    )
+
+
+def _shownSid(row: Row) -> str:
+    """
+    The handle in a damaged row, for the text of an error.
+    """
+    sid = row[SID]
+    if not isinstance(sid, bytes):
+        return repr(sid)
+    return str(sid[:32], "latin-1").encode("unicode_escape").decode("ascii")
 
 
 def _attributes(row: Row) -> dict[str, Any]:

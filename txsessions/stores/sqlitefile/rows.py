@@ -11,7 +11,21 @@ from typing import Any, Final
 from ...errors import CorruptRecord, InvalidSessionData, SessionEnded, SessionNotFound
 from ...lifetime import deadline
 from ...record import Change, Record, apply
-from .row import ATTRIBUTES, COLUMNS, ID, SID, Damaged, Row, attributesText, undecoded, whole
+from .journal import Journal
+from .news import News
+from .row import (
+    ATTRIBUTES,
+    COLUMNS,
+    ID,
+    KEPT,
+    Damaged,
+    MustWrite,
+    Row,
+    attributesText,
+    damageOf,
+    undecoded,
+    whole,
+)
 
 BY_SID: Final = f"SELECT {COLUMNS} FROM session WHERE sid = ?"
 BY_KEY: Final = f"SELECT {COLUMNS} FROM session WHERE sessionKey = ? ORDER BY created, id"
@@ -33,19 +47,9 @@ FACTS: Final = """
 """
 DELETE: Final = "DELETE FROM session WHERE id = ?"
 REMEMBER: Final = "INSERT OR REPLACE INTO ended (sid, reason, endedAt) VALUES (?, ?, ?)"
-PUT_ASIDE: Final = """
-    INSERT INTO quarantine (detail, sid, verifier, created, lastModified, sessionTimeout,
-        absoluteTimeout, sessionKey, version, attributes, deadline)
-    SELECT ?, sid, verifier, created, lastModified, sessionTimeout,
-        absoluteTimeout, sessionKey, version, attributes, deadline
-    FROM session WHERE id = ?
+PUT_ASIDE: Final = f"""
+    INSERT INTO quarantine (detail, {KEPT}) SELECT ?, {KEPT} FROM session WHERE id = ?
 """
-
-
-class MustWrite(Exception):
-    """
-    Something is to be written, in a transaction that only reads.
-    """
 
 
 class Rows:
@@ -53,18 +57,21 @@ class Rows:
     The rows of sessions, in one transaction.
 
     What fails with a L{SessionError<txsessions.errors.SessionError>} has
-    changed nothing else than to put a damaged row aside; after any other error
-    the transaction has to be undone.
+    changed nothing else than to put a damaged row aside, or to end a session
+    that logs in too late; after any other error the transaction has to be
+    undone.
 
     @ivar connection: The connection that is in the transaction.
-    @ivar putAside: What was put aside: an error for each row.
-    @ivar _mayWrite: Whether the transaction may write.
+    @ivar mayWrite: Whether the transaction may write.
+    @ivar news: What there is to tell when the transaction is on the disk.
+    @ivar journal: The journal, in the same transaction.
     """
 
     def __init__(self, connection: sqlite3.Connection, mayWrite: bool) -> None:
         self.connection: Final = connection
-        self.putAside: list[CorruptRecord] = []
-        self._mayWrite = mayWrite
+        self.mayWrite: Final = mayWrite
+        self.news: Final = News()
+        self.journal: Final = Journal(connection, self.news, mayWrite)
 
     def ready(self) -> None:
         """
@@ -134,23 +141,17 @@ class Rows:
                 ),
             )
         except UnicodeEncodeError:
-            raise _noText(sid) from None
+            raise noText(sid) from None
         return inserted.rowcount == 1
 
     def save(self, change: Change) -> int:
         """
         Apply a change, and give the version after it.
         """
-        row = self._row(change.sid)
-        if row is None:
-            raise self._gone(change.sid)
-        try:
-            record = undecoded(row)
-        except Damaged as e:
-            raise self._quarantined(row, e) from None
+        row, record = self.live(change.sid)
         after = apply(record, change)
         if after.version != record.version:
-            self._rewrite(row, record, after)
+            self.rewrite(row, record, after)
         elif after.lastModified != record.lastModified:
             self.connection.execute(TOUCH, (after.lastModified, row[ID]))
         return after.version
@@ -168,10 +169,45 @@ class Rows:
 
     def end(self, row: Row, record: Record, reason: str, now: float) -> None:
         """
-        Take a row out, and remember the end of its session.
+        Take a row out, remember the end of its session, and write it down for
+        whoever has to be told.
         """
-        self.connection.execute(REMEMBER, (record.sid, reason, now))
+        self.journal.write(row[ID], record.sid, reason, now)
+        remembered = self.connection.execute(REMEMBER, (record.sid, reason, now))
         self.connection.execute(DELETE, (row[ID],))
+        self.news.ended.append((remembered.lastrowid or 0, record.sid, reason))
+
+    def live(self, sid: str) -> tuple[Row, Record]:
+        """
+        The row of a session that has not ended, and its record with the
+        attributes as L{undecoded} gives them.
+
+        @raise SessionNotFound: There is none.
+        @raise CorruptRecord: It is damaged; it has been put aside.
+        """
+        row = self._row(sid)
+        if row is None:
+            raise self._gone(sid)
+        try:
+            return row, undecoded(row)
+        except Damaged as e:
+            raise self._quarantined(row, e) from None
+
+    def rewrite(self, row: Row, record: Record, after: Record) -> None:
+        """
+        Write what has changed of a record.  What the indexes hold is left
+        alone where it can be.
+
+        @raise InvalidSessionData: It cannot be kept; nothing was changed.
+        """
+        isSame = after.attributes is record.attributes
+        text = row[ATTRIBUTES] if isSame else attributesText(after.attributes)
+        try:
+            if _facts(after) != _facts(record):
+                self.connection.execute(FACTS, (*_facts(after), deadline(after), row[ID]))
+        except UnicodeEncodeError:
+            raise noText(after.sid) from None
+        self.connection.execute(CONTENT, (after.lastModified, after.version, text, row[ID]))
 
     def sound(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Record]]:
         """
@@ -201,20 +237,6 @@ class Rows:
         except Damaged as e:
             raise self._quarantined(row, e) from None
 
-    def _rewrite(self, row: Row, record: Record, after: Record) -> None:
-        """
-        Write what has changed of a record.  What the indexes hold is left
-        alone where it can be.
-        """
-        isSame = after.attributes is record.attributes
-        text = row[ATTRIBUTES] if isSame else attributesText(after.attributes)
-        try:
-            if _facts(after) != _facts(record):
-                self.connection.execute(FACTS, (*_facts(after), deadline(after), row[ID]))
-        except UnicodeEncodeError:
-            raise _noText(after.sid) from None
-        self.connection.execute(CONTENT, (after.lastModified, after.version, text, row[ID]))
-
     def _reason(self, sid: str) -> str | None:
         """
         Why a session ended, if that is remembered.
@@ -235,14 +257,12 @@ class Rows:
 
         @raise MustWrite: The transaction only reads.
         """
-        if not self._mayWrite:
+        if not self.mayWrite:
             raise MustWrite()
         self.connection.execute(PUT_ASIDE, (str(damage), row[ID]))
         self.connection.execute(DELETE, (row[ID],))
-        error = CorruptRecord(
-            _shownSid(row), f"{damage}; it is kept in the table quarantine of the same file"
-        )
-        self.putAside.append(error)
+        error = damageOf(row, damage)
+        self.news.putAside.append(error)
         return error
 
 
@@ -258,17 +278,7 @@ def _facts(record: Record) -> Sequence[Any]:
     )
 
 
-def _shownSid(row: Row) -> str:
-    """
-    The handle in a damaged row, for the text of an error.
-    """
-    sid = row[SID]
-    if not isinstance(sid, bytes):
-        return repr(sid)
-    return str(sid[:32], "latin-1").encode("unicode_escape").decode("ascii")
-
-
-def _noText(sid: str) -> InvalidSessionData:
+def noText(sid: str) -> InvalidSessionData:
     """
     The error for a text that is none.
     """

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Final
 from urllib.parse import quote
@@ -18,12 +19,12 @@ APPLICATION: Final = 0x74785365
 The application id in the header of the file: C{"txSe"}.
 """
 
-VERSION: Final = 1
+VERSION: Final = 2
 """
 The version of the schema.  A file with a higher one is left alone.
 """
 
-TABLES: Final = (
+SESSION: Final = (
     # attributes is the JSON text of one object, so that the sqlite3 tool shows
     # it; deadline is never later than the session's own: a touch leaves it as
     # it is, which saves the index, and a sweep that comes upon it mends it.
@@ -44,14 +45,6 @@ TABLES: Final = (
     """,
     "CREATE INDEX sessionByDeadline ON session (deadline)",
     "CREATE INDEX sessionByKey ON session (sessionKey, created) WHERE sessionKey IS NOT NULL",
-    """
-    CREATE TABLE ended (
-        id INTEGER PRIMARY KEY,
-        sid TEXT NOT NULL UNIQUE,
-        reason TEXT NOT NULL,
-        endedAt REAL NOT NULL
-    )
-    """,
     # No column has a type: what is damaged is kept as it was found.
     """
     CREATE TABLE quarantine (
@@ -62,9 +55,84 @@ TABLES: Final = (
         sessionKey, version, attributes, deadline
     )
     """,
+)
+
+# AUTOINCREMENT: no id comes twice, so that whoever has seen all up to one of
+# them sees what is new, and that something of it was forgotten already.
+ENDED: Final = """
+    CREATE TABLE ended (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        sid TEXT NOT NULL UNIQUE,
+        reason TEXT NOT NULL,
+        endedAt REAL NOT NULL
+    )
+"""
+
+OWNERS: Final = (
+    "CREATE TABLE mark (id INTEGER PRIMARY KEY, sessionKey TEXT NOT NULL UNIQUE, "
+    "moment REAL NOT NULL)",
+    "CREATE INDEX markByMoment ON mark (moment)",
+)
+
+JOURNAL: Final = (
+    # AUTOINCREMENT: what an observer that was dismissed has left is never that
+    # of another one.  held is how many rows of the journal are its own.
+    """
+    CREATE TABLE observer (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        name TEXT NOT NULL UNIQUE,
+        held INTEGER NOT NULL DEFAULT 0
+    )
+    """,
+    """
+    CREATE TABLE journal (
+        id INTEGER PRIMARY KEY,
+        observer INTEGER NOT NULL,
+        eventID TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        endedAt REAL NOT NULL,
+        leasedUntil REAL,
+        attempt INTEGER NOT NULL DEFAULT 0,
+        sid TEXT NOT NULL,
+        verifier BLOB NOT NULL,
+        created REAL NOT NULL,
+        lastModified REAL NOT NULL,
+        sessionTimeout REAL NOT NULL,
+        absoluteTimeout REAL,
+        sessionKey TEXT,
+        version INTEGER NOT NULL,
+        attributes TEXT NOT NULL,
+        deadline REAL NOT NULL
+    )
+    """,
+    "CREATE INDEX journalByLease ON journal (observer, leasedUntil)",
+    "CREATE INDEX journalByEvent ON journal (eventID, observer)",
+)
+
+TABLES: Final = (
+    *SESSION,
+    ENDED,
+    *OWNERS,
+    *JOURNAL,
     f"PRAGMA application_id = {APPLICATION}",
     f"PRAGMA user_version = {VERSION}",
 )
+"""
+What makes an empty file ours.
+"""
+
+UPGRADE: Final = (
+    "ALTER TABLE ended RENAME TO endedBefore",
+    ENDED,
+    "INSERT INTO ended SELECT id, sid, reason, endedAt FROM endedBefore ORDER BY id",
+    "DROP TABLE endedBefore",
+    *OWNERS,
+    *JOURNAL,
+    f"PRAGMA user_version = {VERSION}",
+)
+"""
+What makes a file of version 1 one of this version.
+"""
 
 SETTINGS: Final = (
     # With FULL a commit in WAL mode is on the disk when it returns; with
@@ -83,9 +151,9 @@ What each connection is set to.
 """
 
 
-NAMES: Final = ("session", "ended", "quarantine")
+NAMES: Final = ("session", "ended", "quarantine", "mark", "observer", "journal")
 """
-The tables that a file of ours has.
+The tables that a file of ours has.  One of version 1 has the first three.
 """
 
 
@@ -140,13 +208,15 @@ def refuseForeign(path: str) -> None:
 
 def prepare(connection: sqlite3.Connection, path: str) -> None:
     """
-    Set up a new connection, and make the tables if the file is empty.
+    Set up a new connection; make the tables if the file is empty, and what
+    they lack if they were made by an older version.
     """
     for statement in SETTINGS:
         connection.execute(statement)
     if connection.execute("PRAGMA page_count").fetchone() == (0,):
-        _create(connection)
-    _check(connection, path)
+        _change(connection, TABLES)
+    if _check(connection, path) == 1:
+        _change(connection, UPGRADE)
     if connection.execute("PRAGMA journal_mode = WAL").fetchone() != (b"wal",):
         raise StoreUnusable(
             f"the sessions cannot be kept in {path}: its file system has no shared memory; "
@@ -156,21 +226,24 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     connection.execute("DELETE FROM ended WHERE id IS NULL")
 
 
-def _create(connection: sqlite3.Connection) -> None:
+def _change(connection: sqlite3.Connection, statements: Sequence[str]) -> None:
     """
-    Make the tables: all or none of them.
+    Make or alter the tables: all or none of them.
     """
     connection.execute("BEGIN EXCLUSIVE")
-    for statement in TABLES:
+    for statement in statements:
         connection.execute(statement)
     connection.execute("COMMIT")
 
 
-def _check(connection: sqlite3.Connection, path: str) -> None:
+def _check(connection: sqlite3.Connection, path: str) -> int:
     """
     See that what is in a file is ours.
+
+    @return: The version of its schema.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
+    version: int
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application != APPLICATION:
         raise StoreUnusable(f"{path} holds something else; name another file, or move it away")
@@ -179,5 +252,6 @@ def _check(connection: sqlite3.Connection, path: str) -> None:
             f"{path} was made by a newer version of txsessions (schema {version}, this one knows "
             f"{VERSION}); update this one"
         )
-    for name in NAMES:
+    for name in NAMES[:3] if version == 1 else NAMES:
         connection.execute(f"SELECT * FROM {name} LIMIT 1").fetchone()
+    return version

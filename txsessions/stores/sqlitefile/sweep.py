@@ -12,6 +12,7 @@ from ...lifetime import IDLE, deadline, endReason
 from ...record import Record
 from ..claim import Claim, Ending
 from ..remembrance import MAXIMUM, RETENTION
+from .owners import forgetMarks
 from .row import COLUMNS, DEADLINE, ID, Row
 from .rows import Rows
 
@@ -47,6 +48,7 @@ def claimExpired(rows: Rows, now: float, limit: int) -> Claim:
     """
     execute = rows.connection.execute
     execute(FORGET, (2 * limit + STRIDE, now - RETENTION, MAXIMUM))
+    forgetMarks(rows, now)
     for _ in rows.sound(execute(STRAY, (limit,)).fetchall()):
         pass
     endings = []
