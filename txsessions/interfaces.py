@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
+    from .event import SessionEvent
     from .limit import SessionLimit
     from .record import Change, Record
     from .stores.claim import Claim, Ending, LogIn
@@ -41,6 +42,11 @@ class ISession(Interface):
     absoluteTimeout = Attribute(
         "How long it lives at the most, in seconds from C{created}, or L{None}.  "
         "Neither a touch nor a rework extends it."
+    )
+    authenticatedAt = Attribute(
+        "When the owner logged in, in seconds since the epoch; L{None} if that is "
+        "not known.  No touch and no rework renews it, so that a handler can ask "
+        "for the password again before something that matters."
     )
     endReason = Attribute("Why it ended (L{txsessions.lifetime}); L{None} while it lives.")
 
@@ -106,14 +112,19 @@ class ISession(Interface):
             and fails as L{commit} does.
         """
 
-    def logIn(sessionKey: str) -> Deferred[None]:
+    def logIn(sessionKey: str, authenticatedAt: float | None = None) -> Deferred[None]:
         """
         Set the owner and rework, in one atomic step, so that a token that
         anybody knew before the log-in is worth nothing after it.
 
         @param sessionKey: The owner, any L{str}.
+        @param authenticatedAt: When you looked at the owner's credentials, in
+            seconds since the epoch; C{None}: now.  If all his sessions are
+            ended after that, because his password was changed, say, this one
+            ends too.
         @return: A L{Deferred} that fires with L{None}; and fails as L{commit}
-            does.
+            does, or with
+            L{TooManySessions<txsessions.errors.TooManySessions>}.
         """
 
     def logOut() -> Deferred[None]:
@@ -479,4 +490,115 @@ class ISessionStoreFactory(Interface):
         @return: An L{ISessionStore}.
         @raise ValueError: The arguments do not fit; the text says how they
             should.
+        """
+
+
+class ISessionObserver(Interface):
+    """
+    Is told of sessions: when they begin, when they end, when they get another
+    id.
+
+    What is not one may adapt to it: any callable does, and a
+    L{twisted.logger.Logger}, a L{DeferredQueue<twisted.internet.defer.DeferredQueue>}
+    and what provides L{ILogObserver<twisted.logger.ILogObserver>}
+    (L{txsessions.observers}); and what an application registers an adapter for.
+    """
+
+    def update(event: SessionEvent) -> Any:
+        """
+        Hear of one event.
+
+        There is one call at a time, and those for one session come in the order
+        of what has happened to it.  This may do whatever it likes to sessions
+        and subscriptions.  If it raises, that is logged, and nobody else is
+        concerned.
+
+        @param event: An L{ISessionEvent}, which provides one of the
+            interfaces that extend that.
+        @return: Anything.  A L{Deferred} or a coroutine is waited for, and
+            cancelled if it takes too long; when it fails, that is logged.  A
+            durable observer has been told when nothing has failed.
+        """
+
+
+class ISessionEvent(Interface):
+    """
+    Something that has happened to a session.  Whoever subscribes may ask for
+    the kinds of events that he wants, by the interfaces that extend this.
+    """
+
+    type = Attribute('C{"created"}, C{"destroyed"} or C{"reworked"}.')
+    sessionID = Attribute(
+        "Which session: the C{sid}, a L{str}; or, where ids are the caller's own, that id, "
+        "an L{int} or L{bytes}."
+    )
+    sid = Attribute("The public handle, a L{str}; L{None} where no store keeps the session.")
+    reason = Attribute(
+        "Why it has ended (L{txsessions.lifetime}); L{None} if it has not, or if nobody knows."
+    )
+    eventID = Attribute(
+        "Tells this event from all others: a L{str} that is safe to log.  Each durable "
+        "observer gets an ending by the same one, however often."
+    )
+    time = Attribute("When it happened, in seconds since the epoch.")
+    sessionKey = Attribute("The owner, a L{str}, or L{None}.")
+    created = Attribute("When the session began, in seconds since the epoch, or L{None}.")
+    lastModified = Attribute(
+        "When it was last touched, in seconds since the epoch, or L{None}.  A store is told "
+        "of a touch now and then only."
+    )
+    data = Attribute(
+        "A read-only mapping of L{str} to JSON values: what the session keeps, or has kept "
+        "last.  Empty where no store keeps it."
+    )
+
+
+class ISessionCreated(ISessionEvent):
+    """
+    A session has begun.
+    """
+
+
+class ISessionDestroyed(ISessionEvent):
+    """
+    A session has ended, for whatever reason.
+    """
+
+
+class ISessionExpired(ISessionDestroyed):
+    """
+    A session has ended by itself, because its time was up.
+    """
+
+
+class ISessionReworked(ISessionEvent):
+    """
+    A session has got another token, perhaps along with an owner.
+    """
+
+
+class IRecordedStorage(ISessionStorage):
+    """
+    A storage that keeps a record of each session in a store, by which the
+    session may also expire.
+    """
+
+    store = Attribute("The L{ISessionStore}.")
+
+    def beginSession(sessionID: int | bytes) -> Deferred[Record | None]:
+        """
+        The same as C{createSession}.
+
+        @return: A L{Deferred} that fires with the record of the new session, a
+            L{Record<txsessions.record.Record>}, for C{True}; and with L{None}
+            for C{False}.
+        """
+
+    def endSession(sessionID: int | bytes) -> Deferred[Record | None]:
+        """
+        The same as C{destroySession}.
+
+        @return: A L{Deferred} that fires with the last record of the session, a
+            L{Record<txsessions.record.Record>}, for C{True}; and with L{None}
+            for C{False}.
         """

@@ -15,10 +15,11 @@ from .errors import (
     InvalidSessionData,
     SessionError,
     SessionNotFound,
+    TooManySessions,
     UnknownKey,
     VersionConflict,
 )
-from .record import Change, Record, after, mergedAttributes
+from .record import NOTHING, Change, Record, after, mergedAttributes
 from .tracked import Tracked, recordOf, takeOver
 
 MAXIMUM_COLLISIONS: Final = 5
@@ -32,7 +33,7 @@ REPEATED: Final = (
     "the idFactory) repeats itself"
 )
 
-DEFINITE: Final = (VersionConflict, InvalidSessionData, UnknownKey)
+DEFINITE: Final = (VersionConflict, InvalidSessionData, TooManySessions, UnknownKey)
 """
 Answers of a store to a change that say for certain that it was not made.
 """
@@ -124,15 +125,18 @@ class Keeper:
             for part in self._live.parts():
                 part.forgetChanges()
 
-    def create(self, collisions: int = 0, **facts: Any) -> Deferred[None]:
+    def create(
+        self, attributes: Mapping[str, bytes] = NOTHING, collisions: int = 0, **facts: Any
+    ) -> Deferred[None]:
         """
         Store a session that is not stored yet; under another token if the one
         it has is taken.
 
+        @param attributes: What is set in it besides its content.
         @param facts: Those that are to be others than those of the live session.
         @return: A L{Deferred} that fires with L{None} when it is stored.
         """
-        record = recordOf(self._live, **facts)
+        record = recordOf(self._live, attributes, **facts)
 
         def created(isNew: bool) -> Deferred[None] | None:
             if isNew:
@@ -142,7 +146,7 @@ class Keeper:
                 raise SessionError(REPEATED)
             self._live.renewToken()
             facts.pop("verifier", None)
-            return self.create(collisions + 1, **facts)
+            return self.create(attributes, collisions + 1, **facts)
 
         def unknown(failure: Failure) -> Failure:
             if not failure.check(*DEFINITE):

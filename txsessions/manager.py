@@ -94,7 +94,8 @@ class SessionManager(Custody):
             browser that loads a page gets another one; C{None}: any age.
         @param idFactory: Makes ids of your own form, each a L{str} or L{bytes};
             one that is taken is not used.  They must be hard to guess.
-        @param keys: A L{KeyRing<txsessions.keys.KeyRing>}: ids are sealed, so
+        @param keys: A L{KeyRing<txsessions.keys.KeyRing>}, or what makes one: a
+            key, L{bytes} of 32 or more, or several.  Then ids are sealed, so
             that a forged one is found out without a look at the store.  The
             first key seals, all of them open.
         @param encryptData: Whether to encrypt the data in the store, by the
@@ -131,13 +132,15 @@ class SessionManager(Custody):
         sealer = None
         if keys is not None:
             # What they need is an extra that not everybody has.
+            from .keys import ringOf
             from .seal import TokenSealer
 
-            sealer = TokenSealer(keys, entropy)
+            ring = ringOf(keys)
+            sealer = TokenSealer(ring, entropy)
             if encryptData:
                 from .stores.encrypting import EncryptingStore
 
-                inner = EncryptingStore(inner, keys, plainUntil)
+                inner = EncryptingStore(inner, ring, plainUntil)
         self.tokens = Tokens(entropy, idFactory, sealer)
         limit = None
         if maxSessionsPerKey is not None:

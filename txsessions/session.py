@@ -18,7 +18,7 @@ from .data import SessionData
 from .errors import CookieTooLate, SessionEnded, SessionError
 from .interfaces import ISession
 from .livesession import LiveSession
-from .record import NOTHING, UNCHANGED, Unchanged
+from .record import AUTHENTICATED, NOTHING, REWORKED, UNCHANGED, Unchanged, timeText
 from .token import reworked
 
 if TYPE_CHECKING:
@@ -128,13 +128,34 @@ class Session(LiveSession):
         """
         return self._ifLive(lambda: self._rework(UNCHANGED))
 
-    def logIn(self, sessionKey: str) -> Deferred[None]:
+    def logIn(self, sessionKey: str, authenticatedAt: float | None = None) -> Deferred[None]:
         """
         See L{ISession.logIn}.
         """
         if not isinstance(sessionKey, str):
             raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
-        return self._ifLive(lambda: self._rework(sessionKey)).addCallback(lambda token: None)
+        moment = self._seconds() if authenticatedAt is None else authenticatedAt
+        done = self._ifLive(lambda: self._rework(sessionKey, moment))
+        return done.addCallback(lambda token: None)
+
+    @property
+    def authenticatedAt(self) -> float | None:
+        """
+        See L{ISession}.
+        """
+        record = self._stored()
+        return None if record is None else record.authenticatedAt
+
+    def renewIfOld(self) -> None:
+        """
+        Give it another token, if the one it has is older than the manager wants
+        it to be.  The response waits for that as for any change.
+        """
+        record, manager = self._stored(), self._manager
+        if record is None or manager.reworkInterval is None or self.isTokenUnseen:
+            return
+        if self._seconds() - record.reworkedAt >= manager.reworkInterval:
+            self.rework().addErrback(self._notRenewed)
 
     def getComponent(self, interface: InterfaceClass, default: Any = None) -> Any:
         """
@@ -159,7 +180,9 @@ class Session(LiveSession):
             return self.end(self._unended)
         return None if self._manager is None else self._track().pendingCommit()
 
-    def _rework(self, sessionKey: str | Unchanged) -> Deferred[bytes]:
+    def _rework(
+        self, sessionKey: str | Unchanged, authenticatedAt: float | None = None
+    ) -> Deferred[bytes]:
         """
         Get a new token, and the owner along with it.
 
@@ -187,7 +210,12 @@ class Session(LiveSession):
                 self.reworker = actor
             return self.uid or b""
 
-        return tracker.rework(self._newToken(), sessionKey, done)
+        attributes = {}
+        if authenticatedAt is not None:
+            attributes[AUTHENTICATED] = timeText(authenticatedAt)
+        if self._manager.reworkInterval is not None:
+            attributes[REWORKED] = timeText(self._seconds())
+        return tracker.rework(self._newToken(), sessionKey, done, attributes)
 
     def _newToken(self) -> bytes:
         """
@@ -239,6 +267,13 @@ class Session(LiveSession):
             self.watch()
         for each in waiting:
             each.callback(result)
+
+    def _notRenewed(self, failure: Failure) -> None:
+        """
+        It could not get another token: the response that waits for its commit
+        says why, or the next request tries again.
+        """
+        failure.trap(SessionError)
 
     def _notEnded(self, failure: Failure) -> None:
         """

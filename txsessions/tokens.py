@@ -28,6 +28,11 @@ class Sealer(Protocol):
         seal.
         """
 
+    def isCurrent(self, sealed: bytes) -> bool:
+        """
+        Whether the key by which this is sealed is the one that seals now.
+        """
+
 
 class Tokens:
     """
@@ -86,6 +91,13 @@ class Tokens:
         far as that shows without a look at the store.
         """
         return value if self._sealer is None else self._sealer.open(value, audience)
+
+    def isCurrent(self, value: bytes) -> bool:
+        """
+        Whether what somebody sends is as we would give it out now, once it has
+        been opened.
+        """
+        return self._sealer is None or self._sealer.isCurrent(value)
 
     def parse(self, value: bytes, audience: bytes) -> Token | None:
         """

@@ -11,7 +11,7 @@ import attrs
 
 from .errors import SessionError
 from .lifetime import touchInterval
-from .record import Change, Record, mergedAttributes
+from .record import NOTHING, Change, Record, mergedAttributes
 from .size import USUAL, SizeLimits
 from .token import INSECURE, digest, parseAny
 
@@ -127,16 +127,17 @@ class Departed:
         """
 
 
-def recordOf(live: Tracked, **facts: Any) -> Record:
+def recordOf(live: Tracked, also: Mapping[str, bytes] = NOTHING, **facts: Any) -> Record:
     """
     The record of a session that is not stored yet.
 
+    @param also: Attributes besides its content.
     @param facts: Those that are to be others than those of the live session.
     """
     token = parseAny(live.uid)
     if token is None:
         raise SessionError("a session's uid must be bytes, 1 to 1024 of them, to be stored")
-    attributes: dict[str, bytes] = {}
+    attributes = dict(also)
     for part in live.parts():
         attributes.update(part.changes()[0])
     live.limits.check(attributes)

@@ -7,7 +7,7 @@ One tracker stands behind each live session of a process.  It knows no web.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -24,7 +24,7 @@ from .errors import (
     VersionConflict,
 )
 from .keeper import Keeper
-from .record import UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
+from .record import NOTHING, UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
 from .token import INSECURE, digest, parseAny, sidOf
 from .tracked import Departed, Tracked, changeOf, dueChangeOf
 from .turns import Turns
@@ -114,6 +114,7 @@ class Tracker:
         token: bytes,
         sessionKey: str | Unchanged | None = UNCHANGED,
         done: Callable[[bool], Any] = bool,
+        attributes: Mapping[str, bytes] = NOTHING,
     ) -> Deferred[Any]:
         """
         Make C{token} the token, and the owner C{sessionKey}, in one step with
@@ -123,9 +124,12 @@ class Tracker:
             token now, with L{False} when another worker reworked the session in
             the meantime for the same owner: then its token counts, and all but
             the token is saved.
+        @param attributes: What else is set in the same step.
         @return: A L{Deferred} that fires with the result of C{done}.
         """
-        return self._turns.run(lambda: self._rework(token, sessionKey).addCallback(done))
+        return self._turns.run(
+            lambda: self._rework(token, sessionKey, attributes).addCallback(done)
+        )
 
     def end(self, reason: str) -> Deferred[None]:
         """
@@ -217,11 +221,12 @@ class Tracker:
         change = dueChangeOf(self._live, self.record)
         return None if change is None else self._keeper.save(change)
 
-    def _create(self, **facts: Any) -> Deferred[None]:
+    def _create(self, attributes: Mapping[str, bytes] = NOTHING, **facts: Any) -> Deferred[None]:
         """
         Store a session that is not stored yet; and end it there, if it has
         ended meanwhile.
 
+        @param attributes: What else is set.
         @param facts: Those that are to be others than those of the live session.
         """
 
@@ -231,7 +236,7 @@ class Tracker:
             ending: Deferred[None] = self._store.deleteSession(self._sid(), self.endReason)
             return ending.addCallback(lambda _: fail(self._ended()))
 
-        return self._keeper.create(**facts).addCallback(created)
+        return self._keeper.create(attributes, **facts).addCallback(created)
 
     def _touch(self) -> Deferred[None] | None:
         """
@@ -274,7 +279,7 @@ class Tracker:
         raise VersionConflict(self._sid())
 
     @inlineCallbacks
-    def _rework(self, token: bytes, sessionKey: Any) -> Any:
+    def _rework(self, token: bytes, sessionKey: Any, attributes: Mapping[str, bytes]) -> Any:
         """
         One rework, when its turn has come.
         """
@@ -290,10 +295,10 @@ class Tracker:
             yield self._keeper.settle()
         if self.record is None:
             before = live.uid
-            yield self._create(**facts)
+            yield self._create(attributes, **facts)
             isToken = live.uid == before
         else:
-            isToken = yield self._saveRework(facts)
+            isToken = yield self._saveRework(facts, attributes)
         if isToken:
             live.uid = token
         if sessionKey is not UNCHANGED:
@@ -301,20 +306,27 @@ class Tracker:
         return isToken
 
     @inlineCallbacks
-    def _saveRework(self, facts: dict[str, Any]) -> Any:
+    def _saveRework(self, facts: dict[str, Any], attributes: Mapping[str, bytes]) -> Any:
         """
         Save a new verifier, unless another worker was faster; but not if that
         was for another owner, whose token must not open this one's session.
 
         @param facts: The verifier, and the owner if that is to be another one.
+        @param attributes: What else is set.
         @return: A L{Deferred} that fires with whether it is the verifier now.
         """
         keeper, live = self._keeper, self._live
         for _ in range(MAXIMUM_TRIES):
             record = keeper.stored()
             change = changeOf(live, record) or Change(record.sid, lastModified=live.lastModified)
+            change = attrs.evolve(
+                change,
+                set={**change.set, **attributes},
+                expectedVerifier=record.verifier,
+                **facts,
+            )
             try:
-                yield keeper.save(attrs.evolve(change, expectedVerifier=record.verifier, **facts))
+                yield keeper.save(change)
                 return True
             except VersionConflict:
                 yield keeper.reload()
