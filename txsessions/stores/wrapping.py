@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -19,6 +19,12 @@ from ..lifetime import REVOKED
 from ..record import Change, Record
 
 Operation: TypeAlias = Callable[[], Deferred[Any]]
+
+DIRECT: Final = ("close", "watchEndings")
+"""
+What passes by L{WrappingStore.around}: letting go is always possible, and hearing
+of endings gives no L{Deferred}.
+"""
 
 
 @attrs.frozen
@@ -134,7 +140,7 @@ class WrappingStore:
         if name == "store" or name.startswith("__"):
             raise AttributeError(name)
         value = getattr(self.store, name)
-        if name != "close" and isinstance(providedBy(self.store).get(name), Method):
+        if name not in DIRECT and isinstance(providedBy(self.store).get(name), Method):
             return partial(self._operate, name)
         return value
 
