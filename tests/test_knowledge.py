@@ -66,7 +66,7 @@ class TestKnowledge:
             await request.getSession().logIn("anna")
             return b""
 
-        it.store.fail("saveSession", answersOnly=True)
+        it.store.fail("logInSession", answersOnly=True)
         assert it.get(browser, logIn).code == 503
         it.store.mend()
         token = browser.cookies.get(COOKIE)

@@ -57,6 +57,13 @@ class Tokens:
         self._sealer = sealer
         self._parse = parse if idFactory is None else parseAny
 
+    @property
+    def isSealing(self) -> bool:
+        """
+        Whether what people hold is something else than the token.
+        """
+        return self._sealer is not None
+
     def new(self) -> bytes:
         """
         A new token.

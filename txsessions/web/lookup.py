@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any, Final
 
+import attrs
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from .. import lifetime
-from ..errors import SessionNotFound
 from ..session import Session
 from ..token import Token, parse, parseAny, sidOf
 
@@ -30,6 +30,17 @@ SUPERSEDED: Final = Superseded.SUPERSEDED
 What a token opens whose session has got another one since: nothing, and whoever
 sent it will know the new one soon.
 """
+
+
+@attrs.frozen
+class Ended:
+    """
+    What a token opens whose session has ended.
+
+    @ivar reason: Why, one of the constants of L{txsessions.lifetime}.
+    """
+
+    reason: str
 
 
 class SessionLookup:
@@ -57,7 +68,8 @@ class SessionLookup:
         @param audience: L{txsessions.token.SECURE} or
             L{txsessions.token.INSECURE}.
         @return: The session; or C{None}; or L{SUPERSEDED}, when the token is
-            that of a session which has got another one; or a L{Deferred} that
+            that of a session which has got another one; or L{Ended}, when its
+            session has ended and that is remembered; or a L{Deferred} that
             fires with any of these, and fails with
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>} or
             L{UnknownKey<txsessions.errors.UnknownKey>}.
@@ -74,14 +86,12 @@ class SessionLookup:
         """
         The session; or the one that the next tokens open.
         """
-        if found is None:
-            return self.find(values, audience)
-        if found is not SUPERSEDED or not values:
+        if not values or not (found is None or _isFormer(found)):
             return found
-        found = self.find(values, audience)
-        if isinstance(found, Deferred):
-            return found.addCallback(_orSuperseded)
-        return _orSuperseded(found)
+        other = self.find(values, audience)
+        if isinstance(other, Deferred):
+            return other.addCallback(_orElse, found)
+        return _orElse(other, found)
 
     def _findOne(self, value: bytes, audience: bytes) -> Any:
         """
@@ -117,10 +127,11 @@ class SessionLookup:
         if not live.isOpenedBy(value, audience):
             return SUPERSEDED
         if live.endReason is not None:
-            return None
-        if self._hasExpired(live):
+            return Ended(live.endReason)
+        reason = self._expired(live)
+        if reason is not None:
             live.due()
-            return None
+            return Ended(reason)
         return live
 
     def _load(self, token: Token, value: bytes, audience: bytes) -> Any:
@@ -129,7 +140,7 @@ class SessionLookup:
         """
         live = self._site.sessions.bySid(token.sid)
         doubts = 0 if live is None else live.doubts
-        loading = self._site.sessionManager.load(token, audience, SUPERSEDED)
+        loading = self._site.sessionManager.load(token, audience, SUPERSEDED, Ended)
         loading.addCallback(self._adopt, value, audience, doubts)
         if loading.called and not loading.paused and not isinstance(loading.result, Failure):
             return loading.result
@@ -140,7 +151,7 @@ class SessionLookup:
         Make, or bring up to date, the live session of a loaded record.
         """
         site = self._site
-        if record is None or record is SUPERSEDED:
+        if record is None or _isFormer(record):
             live = site.sessions.bySid(sidOf(value))
             if live is not None and not live.isStored():
                 return self._ifOpened(live, value, audience)
@@ -152,37 +163,29 @@ class SessionLookup:
             return None
         session.audience = audience
         if session.endReason is not None:
-            return None
-        if self._hasExpired(session):
+            return Ended(session.endReason)
+        reason = self._expired(session)
+        if reason is not None:
             site.sessionDue(session)
-            return None
-        if not site.sessionManager.isOwner and self._isClose(session):
-            return session.saveTouch().addCallbacks(lambda _: session, self._notTouched)
+            return Ended(reason)
         return session
 
-    def _notTouched(self, failure: Failure) -> None:
+    def _expired(self, session: Session) -> str | None:
         """
-        It has been ended a moment ago.
+        Why it has ended by itself, if its deadline has passed.
         """
-        failure.trap(SessionNotFound)
-
-    def _isClose(self, session: Session) -> bool:
-        """
-        Whether the deadline is close: what is touched in the store only when
-        the handler is done might be ended by another process in the meantime.
-        """
-        return self._site.sessionManager.clock.seconds() > lifetime.lastCall(session)
-
-    def _hasExpired(self, session: Session) -> bool:
-        """
-        Whether the deadline has passed.
-        """
-        now = self._site.sessionManager.clock.seconds()
-        return lifetime.endReason(session, now) is not None
+        return lifetime.endReason(session, self._site.sessionManager.clock.seconds())
 
 
-def _orSuperseded(found: Any) -> Any:
+def _isFormer(found: Any) -> bool:
     """
-    What else was found, if anything.
+    Whether this is no session, but says what has become of one.
     """
-    return SUPERSEDED if found is None else found
+    return found is SUPERSEDED or type(found) is Ended
+
+
+def _orElse(other: Any, found: Any) -> Any:
+    """
+    What another token opens, if anything; or what the first one did.
+    """
+    return found if other is None else other

@@ -5,7 +5,7 @@ response leaves before what it changed in them is saved.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.logger import Logger
@@ -25,6 +25,19 @@ if TYPE_CHECKING:
     _Request = server.Request
 else:
     _Request = object
+
+KEPT_HERE: Final = (
+    "_visits",
+    "_gate",
+    "_head",
+    "_areBrought",
+    "_isRefused",
+    "_isToClose",
+    "isActivity",
+)
+"""
+What a request does not take along when it is sent to another process.
+"""
 
 
 class SessionRequestMixin(VisitingRequest, HeldResponse):
@@ -86,6 +99,34 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         visit = self._look(forceNotSecure)
         return None if visit is None else visit.peek()
+
+    def getSessionEndReason(self, forceNotSecure: bool = False) -> str | None:
+        """
+        Why the session of this request's cookie has ended, so that the handler
+        can tell its user: one of the constants of L{txsessions.lifetime}.
+
+        @param forceNotSecure: As for L{getSession}.
+        @return: C{None} if it lives, if there never was one, or if its end is no
+            longer remembered (an hour).
+        """
+        visit = self._look(forceNotSecure)
+        if visit is None:
+            return None
+        visit.wasLookedAt = True
+        return visit.endReason
+
+    def render(self, resrc: Any) -> None:
+        """
+        See L{twisted.web.server.Request.render}.
+        """
+        if not getattr(resrc, "isActivity", True):
+            self.isActivity = False
+        waiting = None if self._visits is None else self._touchInTime()
+        if waiting is None:
+            super().render(resrc)
+        else:
+            waiting.addCallbacks(self._renderLater, self._notLoaded, callbackArgs=(resrc,))
+            waiting.addErrback(self.goneWrong)
 
     def commitSession(self) -> Deferred[None]:
         """
@@ -153,7 +194,15 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         For L{twisted.web.distrib}: its sessions stay here.
         """
         state = super().getStateToCopyFor(issuer)
-        for name in ("_visits", "_gate", "_head", "_areBrought", "_isRefused", "_isToClose"):
+        for name in (
+            "_visits",
+            "_gate",
+            "_head",
+            "_areBrought",
+            "_isRefused",
+            "_isToClose",
+            "isActivity",
+        ):
             state.pop(name, None)
         return state
 
@@ -173,6 +222,20 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         if not self._disconnected:
             self._processNow()
+
+    def _renderLater(self, result: object, resrc: Any) -> None:
+        """
+        Render, now that the store knows of the touch.
+        """
+        if self._disconnected:
+            return
+        token = currentRequest.set(self)
+        try:
+            super().render(resrc)
+        except Exception:
+            self.processingFailed(Failure())
+        finally:
+            currentRequest.reset(token)
 
     def _look(self, forceNotSecure: bool) -> Visit | None:
         """

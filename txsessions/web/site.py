@@ -4,7 +4,7 @@ The site: L{twisted.web.server.Site} whose sessions are kept in a store.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -50,6 +50,8 @@ class SessionSiteMixin(_Site):
     @ivar storeEmptySessions: Whether a session is stored that has nothing in
         it.  With C{False}, visitors who only look cost the store nothing, and
         get no cookie.
+    @ivar passivePaths: Paths, as L{bytes}, at which and under which requests do
+        not count as using their session: what a page polls by itself.
     @ivar sessions: The live sessions of this process, by C{uid}.
     @ivar sessionLookup: Finds the session of a request.
     """
@@ -59,6 +61,7 @@ class SessionSiteMixin(_Site):
     sessionStore: ISessionStore | None = None
     sessionCookie = SessionCookie()
     storeEmptySessions = True
+    passivePaths: Sequence[bytes] = ()
 
     _log = Logger()
     _sessionManager: SessionManager | None = None
@@ -108,9 +111,7 @@ class SessionSiteMixin(_Site):
     @sessionManager.setter
     def sessionManager(self, manager: SessionManager) -> None:
         if self._sessionManager is not None:
-            raise SessionError(
-                "the site has a manager already: set another one before it is used"
-            )
+            raise SessionError("the site has a manager already: set another one before it is used")
         self._sessionManager = manager
         manager.join(self)
 
@@ -139,8 +140,20 @@ class SessionSiteMixin(_Site):
         """
         uid = self.newToken()
         session = self.sessions[uid] = self.sessionFactory(self, uid)
+        self._setTimeouts(session)
         session.startCheckingExpiration()
         return session
+
+    def _setTimeouts(self, session: Any) -> None:
+        """
+        Let a session live as long as the manager says, unless its class says
+        something.
+        """
+        kind, manager = type(session), self.sessionManager
+        for name in ("sessionTimeout", "absoluteTimeout"):
+            timeout = getattr(manager, name)
+            if timeout is not None and getattr(kind, name, None) == getattr(Session, name):
+                setattr(session, name, timeout)
 
     def newToken(self) -> bytes:
         """

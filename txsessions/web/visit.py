@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
+from twisted.python.failure import Failure
 
-from ..errors import CookieTooLate
-from ..lifetime import deadline
+from ..errors import CookieTooLate, SessionNotFound
+from ..lifetime import deadline, lastCall
 from ..livesession import GONE
 from ..session import Session
+from .activity import isNavigation
 
 
 class Visit:
@@ -25,6 +28,8 @@ class Visit:
     @ivar brought: The session that the request's cookie opened and the handler
         has not asked for, or C{None}.
     @ivar isSuperseded: Whether the cookie's session has got another token.
+    @ivar endReason: Why the cookie's session has ended, or C{None}.
+    @ivar isStale: Whether the cookie is to be given out anew, by another key.
     @ivar session: The session that the handler has asked for, or C{None}.
     @ivar wasLookedAt: Whether the handler has asked.
     @ivar _former: The sessions that it has asked for and that have ended since.
@@ -45,6 +50,8 @@ class Visit:
         "_request",
         "_site",
         "brought",
+        "endReason",
+        "isStale",
         "isSuperseded",
         "session",
         "wasLookedAt",
@@ -57,6 +64,8 @@ class Visit:
         self._hasCookie = hasCookie
         self.brought: Any = None
         self.isSuperseded = False
+        self.endReason: str | None = None
+        self.isStale = False
         self.session: Any = None
         self.wasLookedAt = False
         self._former: tuple[Any, ...] = ()
@@ -72,17 +81,46 @@ class Visit:
         if isinstance(session, Session):
             session.isTokenUnseen = False
 
+    def isClose(self) -> bool:
+        """
+        Whether another process may end the session soon, unless it is told of a
+        touch.
+        """
+        session, manager = self.brought or self.session, self._site.sessionManager
+        return (
+            not manager.isOwner
+            and isinstance(session, Session)
+            and session.isStored()
+            and manager.clock.seconds() > lastCall(session)
+        )
+
+    def touchInTime(self) -> Deferred[None]:
+        """
+        Touch the session, in the store as well.
+
+        @return: A L{Deferred} that fires with L{None} when that is done, or when
+            it has been ended a moment ago.
+        """
+        session = self.brought or self.session
+        touching: Deferred[None] = session.saveTouch()
+        return touching.addErrback(self._notTouched, session)
+
     def peek(self) -> Any:
         """
         The session, touched; C{None} if there is none.
         """
         self.wasLookedAt = True
-        if self.session is None and self.brought is not None:
+        isFirst = self.session is None and self.brought is not None
+        if isFirst:
             self.session, self.brought = self.brought, None
             self._hold(self.session)
-        if self.session is not None and not touched(self.session):
-            self._former += (self.session,)
+        session = self.session
+        if session is not None and not self._use(session):
+            self._former += (session,)
+            self.endReason = getattr(session, "endReason", None)
             self.session = None
+        elif isFirst and self._site.sessionManager.reworkInterval is not None:
+            self._renewIfOld(session)
         return self.session
 
     def get(self) -> Any:
@@ -142,6 +180,24 @@ class Visit:
             if isinstance(session, Session):
                 self._leave(session)
 
+    def _use(self, session: Any) -> bool:
+        """
+        Touch a session, unless this request does not count as activity.
+
+        @return: Whether it is alive.
+        """
+        if isinstance(session, Session) and not self._request.countsAsActivity():
+            return session.endReason is None
+        return touched(session)
+
+    def _renewIfOld(self, session: Any) -> None:
+        """
+        Give a session another token, if it is time.  Only where a browser loads
+        a page: what belongs to the page is asked for with the new one then.
+        """
+        if isinstance(session, Session) and isNavigation(self._request.requestHeaders):
+            session.renewIfOld()
+
     def _begin(self) -> Any:
         """
         Begin a new session.
@@ -185,6 +241,8 @@ class Visit:
         if session.isTokenUnseen and session.reworker in (None, self._request):
             session.reworker = self._request
             return self._lineOf(session.uid or b"")
+        if self.isStale and not session.isTokenUnseen:
+            return self._lineOf(session.uid or b"")
         return None
 
     def _isOurs(self, session: Session) -> bool:
@@ -198,7 +256,8 @@ class Visit:
         """
         The value of the header that gives the browser this token.
         """
-        return self._site.sessionCookie.line(self._audience, self._name(), token)
+        value = self._site.sessionManager.tokens.seal(token, self._audience)
+        return self._site.sessionCookie.line(self._audience, self._name(), value)
 
     def _deletionLine(self) -> bytes:
         """
@@ -231,6 +290,14 @@ class Visit:
         Of the former sessions those that are ours.
         """
         return [former for former in self._former if isinstance(former, Session)]
+
+    def _notTouched(self, failure: Failure, session: Session) -> None:
+        """
+        It has been ended a moment ago.
+        """
+        failure.trap(SessionNotFound)
+        if self.brought is session:
+            self.brought, self.endReason = None, session.endReason
 
     def _hold(self, session: Any) -> None:
         """

@@ -14,7 +14,9 @@ from twisted.web import server
 from ..cookie import cookieValues
 from ..errors import SessionNotLoaded
 from ..token import INSECURE, SECURE
-from .lookup import SUPERSEDED
+from ..tokens import Tokens
+from .activity import isPrefetch, isUnder
+from .lookup import SUPERSEDED, Ended
 from .visit import Visit
 
 if TYPE_CHECKING:
@@ -27,14 +29,48 @@ class VisitingRequest(_Request):
     """
     The side of a request that has sessions.
 
+    @ivar isActivity: Whether the request uses its sessions, which begins their
+        idle time-out anew.  A handler, or a class of requests, may set it; a
+        resource may have an attribute of that name.  C{None}: it does, unless a
+        browser fetches a page in advance, or the path is one of the site's
+        C{passivePaths}.
     @ivar _visits: What the request has to do with sessions, by audience; made
         when it has.
     @ivar _areBrought: Whether the sessions of the request's cookies have been
         looked for.
     """
 
+    isActivity: bool | None = None
     _visits: dict[bytes, Visit] | None = None
     _areBrought = False
+
+    def countsAsActivity(self) -> bool:
+        """
+        Whether it uses its sessions.
+        """
+        if self.isActivity is None:
+            paths = getattr(self._sessionSite(), "passivePaths", ())
+            self.isActivity = not (
+                isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
+            )
+        return self.isActivity
+
+    def _touchInTime(self) -> Deferred[Any] | None:
+        """
+        Touch those of the sessions whose deadline is close: what is touched in
+        the store only when the handler is done might be ended by another
+        process in the meantime.
+
+        @return: What to wait for, if anything.
+        """
+        waiting = [
+            visit.touchInTime()
+            for visit in (self._visits or {}).values()
+            if visit.isClose() and self.countsAsActivity()
+        ]
+        if not waiting:
+            return None
+        return gatherResults(waiting, consumeErrors=True).addErrback(firstError)
 
     def _bringSessions(self, site: Any, headers: Sequence[bytes]) -> Deferred[Any] | None:
         """
@@ -63,11 +99,29 @@ class VisitingRequest(_Request):
         if self._visits is None:
             self._visits = {}
         self._visits[audience] = visit
+        tokens = site.sessionManager.tokens
+        if tokens.isSealing:
+            values = self._opened(tokens, values, visit, audience)
         found = site.sessionLookup.find(values, audience)
         if isinstance(found, Deferred):
             return found.addCallback(self._brought, visit)
         self._brought(found, visit)
         return None
+
+    def _opened(
+        self, tokens: Tokens, values: Sequence[bytes], visit: Visit, audience: bytes
+    ) -> list[bytes]:
+        """
+        The tokens in what the browser sent, without what nobody of us has
+        sealed.
+        """
+        opened = []
+        for value in values:
+            token = tokens.open(value, audience)
+            if token is not None:
+                opened.append(token)
+                visit.isStale = not tokens.isCurrent(value)
+        return opened
 
     def _brought(self, session: Any, visit: Visit) -> None:
         """
@@ -75,6 +129,8 @@ class VisitingRequest(_Request):
         """
         if session is SUPERSEDED:
             visit.isSuperseded = True
+        elif type(session) is Ended:
+            visit.endReason = session.reason
         elif session is not None and not self._disconnected:
             visit.bring(session)
 
@@ -102,6 +158,9 @@ class VisitingRequest(_Request):
         values = () if self._areBrought else self._cookieValues(site, audience)
         visit = Visit(self, site, audience, hasCookie=bool(values))
         if values:
+            tokens = site.sessionManager.tokens
+            if tokens.isSealing:
+                values = self._opened(tokens, values, visit, audience)
             found = site.sessionLookup.find(values, audience)
             if isinstance(found, Deferred):
                 found.addErrback(lambda failure: None)
