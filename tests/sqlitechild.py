@@ -13,11 +13,13 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 from twisted.python.failure import Failure
 
 from txsessions.errors import SessionError, VersionConflict
+from txsessions.lifetime import EVICTED
+from txsessions.limit import SessionLimit
 from txsessions.record import Change, Record
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.stores.sqlitefile.batch import Batches, Request
@@ -152,12 +154,59 @@ async def load(path: str) -> int:
     return int(found.version)
 
 
+class TornStore(SQLiteStore):
+    """
+    Broken on purpose: looks for room in one transaction and logs in in another
+    one.
+    """
+
+    def logInSession(self, change: Change, limit: Any = None) -> Deferred[Any]:
+        """
+        Make room, then save.
+        """
+        return Deferred.fromCoroutine(self._logIn(change, limit))
+
+    async def _logIn(self, change: Change, limit: Any) -> int:
+        """
+        Make room, then save.
+        """
+        others = await self.findSessions(str(change.sessionKey))
+        for record in limit.evicted(others, change.sid):
+            await self.deleteSession(record.sid, EVICTED)
+        return await self.saveSession(change)
+
+
+STORES = {"whole": SQLiteStore, "torn": TornStore}
+
+
+async def logIn(path: str, name: str, count: str, variant: str) -> int:
+    """
+    Log an owner in who may have three sessions, two at a time, and look how
+    many he has.
+
+    @return: How many he had at the most.
+    """
+    store = STORES[variant](path)
+    limit = SessionLimit(3)
+    most = 0
+    for number in range(int(count)):
+        sids = [f"{ord(name):08x}{number:016x}{pair:08x}" for pair in range(2)]
+        for sid in sids:
+            await store.createSession(record(sid))
+        changes = [Change(sid, sessionKey="anna") for sid in sids]
+        await gatherResults([store.logInSession(change, limit) for change in changes])
+        most = max(most, len(await store.findSessions("anna")))
+    await store.close()
+    return most
+
+
 COMMANDS: dict[str, Callable[..., Any]] = {
     "increment": increment,
     "openTogether": openTogether,
     "limited": limited,
     "unprivileged": unprivileged,
     "load": load,
+    "logIn": logIn,
 }
 
 
