@@ -26,13 +26,24 @@ from txsessions.testing.contract import (
     CorruptionContract,
     DurabilityContract,
     IndexContract,
+    JournalContract,
     KeyContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
 
 
-class Everything(StoreContract, SweepContract, IndexContract, AdministrationContract):
+class Everything(
+    StoreContract,
+    SweepContract,
+    IndexContract,
+    OwnersContract,
+    JournalContract,
+    NoticesContract,
+    AdministrationContract,
+):
     """
     What L{MemoryStore} provides.
     """

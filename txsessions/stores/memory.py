@@ -4,10 +4,10 @@ Sessions in the memory of one process: gone with it, and fast.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final, TypeVar
 
-from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.defer import Deferred, execute, fail, succeed
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.runtime import seconds
@@ -15,11 +15,24 @@ from zope.interface import implementer
 
 from ..deadlines import Deadlines
 from ..errors import SessionEnded, SessionError, SessionNotFound
-from ..interfaces import ISessionIndex, ISessionStore, ISessionStoreAdministration, ISessionSweep
-from ..lifetime import IDLE, REVOKED, deadline, endReason
+from ..interfaces import (
+    ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
+    ISessionStore,
+    ISessionStoreAdministration,
+    ISessionSweep,
+)
+from ..lifetime import EVICTED, IDLE, REVOKED, deadline, endReason
+from ..limit import SessionLimit
 from ..record import Change, Record, apply
-from .claim import Claim, Ending
+from .claim import Claim, Ending, LogIn
+from .fence import Fence
+from .journal import JournalEntry
+from .memoryjournal import MemoryJournal
 from .remembrance import Remembrance
+from .watchers import Watchers
 
 T = TypeVar("T")
 
@@ -30,7 +43,15 @@ hundredth of a second.
 """
 
 
-@implementer(ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration)
+@implementer(
+    ISessionStore,
+    ISessionSweep,
+    ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionStoreAdministration,
+)
 class MemoryStore:
     """
     Keeps records in dictionaries.  Every operation is done when it returns, but
@@ -47,6 +68,9 @@ class MemoryStore:
         self._records: dict[str, Record] = {}
         self._owned: dict[str, dict[str, None]] = {}
         self._ends = Remembrance()
+        self._fence = Fence()
+        self._journal = MemoryJournal()
+        self._watchers = Watchers()
         self._deadlines = Deadlines(self._deadlineOf)
 
     def loadSession(self, sid: str, default: T | None = None) -> Deferred[Record | T | None]:
@@ -82,23 +106,15 @@ class MemoryStore:
             after = apply(record, change)
         except SessionError as e:
             return fail(e)
-        if after.sessionKey != record.sessionKey:
-            self._disown(record)
-            self._put(after)
-        else:
-            self._records[sid] = after
-        if not change.isTouch:
-            self._deadlines.add(sid, deadline(after))
+        self._replace(record, after)
         return succeed(after.version)
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """
         See L{ISessionStore.deleteSession}.
         """
-        if sid not in self._records:
-            return succeed(None)
-        self._deadlines.discard(sid)
-        return succeed(self._end(sid, reason))
+        endings = self._endNow([sid], reason) if sid in self._records else []
+        return succeed(endings[0].record if endings else None)
 
     def hasSession(self, sid: str) -> Deferred[bool]:
         """
@@ -116,14 +132,66 @@ class MemoryStore:
         for sid in self._deadlines.popDue(now, limit):
             reason = endReason(self._records[sid], now) or IDLE
             endings.append(Ending(self._end(sid, reason), reason))
-        return succeed(Claim(endings, self._deadlines.next()))
+        claim = Claim(endings, self._deadlines.next())
+        self._watchers.tell(endings)
+        return succeed(claim)
 
     def findSessions(self, sessionKey: str) -> Deferred[list[Record]]:
         """
         See L{ISessionIndex.findSessions}.
         """
-        found = [self._records[sid] for sid in self._owned.get(sessionKey, ())]
-        return succeed(sorted(found, key=lambda record: record.created))
+        return succeed(sorted(self._ownedBy(sessionKey), key=lambda record: record.created))
+
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        return execute(self._logIn, change, limit)
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.
+        """
+        self._fence.put(sessionKey, self._now())
+        sids = [sid for sid in self._owned.get(sessionKey, ()) if sid != exceptFor]
+        return succeed(self._endNow(sids, reason))
+
+    def enrol(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.enrol}.
+        """
+        return execute(self._journal.enrol, observer)
+
+    def dismiss(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.dismiss}.
+        """
+        return execute(self._journal.dismiss, observer)
+
+    def takeEndings(
+        self, observer: str, limit: int, lease: float
+    ) -> Deferred[Sequence[JournalEntry]]:
+        """
+        See L{ISessionJournal.takeEndings}.
+        """
+        return execute(self._journal.take, observer, self._now(), limit, lease)
+
+    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        See L{ISessionJournal.acknowledge}.
+        """
+        return execute(self._journal.acknowledge, observer, eventIDs)
+
+    def watchEndings(
+        self, ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        See L{ISessionNotices.watchEndings}.  They are called before the
+        operation returns that ends a session.
+        """
+        return self._watchers.watch(ended, missed)
 
     def setup(self) -> Deferred[None]:
         """
@@ -165,6 +233,26 @@ class MemoryStore:
                 count += 1
         return count
 
+    def _logIn(self, change: Change, limit: SessionLimit | None) -> LogIn:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        sid, owner = change.sid, change.sessionKey
+        if not isinstance(owner, str):
+            raise ValueError("whoever logs in has a sessionKey, which is a str")
+        record = self._records.get(sid)
+        if record is None:
+            raise self._gone(sid)
+        after = apply(record, change)
+        if self._fence.isTooLate(owner, change.authenticatedAt):
+            self._endNow([sid], REVOKED)
+            raise SessionEnded(sid, REVOKED)
+        evicted = [] if limit is None else limit.evicted(self._ownedBy(owner), sid)
+        endings = [self._ending(each.sid, EVICTED) for each in evicted]
+        self._replace(record, after)
+        self._watchers.tell(endings)
+        return LogIn(after.version, endings)
+
     def _isOlder(self, record: Record, moment: float) -> bool:
         """
         Whether a session was last touched at that moment or before.
@@ -195,6 +283,24 @@ class MemoryStore:
         record = self._records.get(sid)
         return None if record is None else deadline(record)
 
+    def _ownedBy(self, sessionKey: str) -> list[Record]:
+        """
+        The sessions of an owner.
+        """
+        return [self._records[sid] for sid in self._owned.get(sessionKey, ())]
+
+    def _replace(self, record: Record, after: Record) -> None:
+        """
+        Keep what has become of a record.
+        """
+        if after.sessionKey != record.sessionKey:
+            self._disown(record)
+            self._put(after)
+        else:
+            self._records[record.sid] = after
+        if after.version != record.version:
+            self._deadlines.add(after.sid, deadline(after))
+
     def _put(self, record: Record) -> None:
         """
         Keep a record, and index it by its owner.
@@ -213,13 +319,30 @@ class MemoryStore:
             if not owned:
                 del self._owned[record.sessionKey]
 
+    def _endNow(self, sids: list[str], reason: str) -> list[Ending]:
+        """
+        End live sessions, and say so.
+        """
+        endings = [self._ending(sid, reason) for sid in sids]
+        self._watchers.tell(endings)
+        return endings
+
+    def _ending(self, sid: str, reason: str) -> Ending:
+        """
+        End a live session before its deadline.
+        """
+        self._deadlines.discard(sid)
+        return Ending(self._end(sid, reason), reason)
+
     def _end(self, sid: str, reason: str) -> Record:
         """
-        Take a live record out, and remember its end.
+        Take a live record out, remember its end, and write it down.
         """
         record = self._records.pop(sid)
         self._disown(record)
-        self._ends.remember(sid, reason, self._now())
+        now = self._now()
+        self._ends.remember(sid, reason, now)
+        self._journal.write(record, reason, now)
         return record
 
     def _gone(self, sid: str) -> SessionNotFound:

@@ -29,7 +29,7 @@ class SweepContract(DeadlineContract):
         provides(store, ISessionSweep)
 
     @promise
-    async def test_nothing(self, store: Store) -> None:
+    async def test_nothingToClaim(self, store: Store) -> None:
         """
         An empty store has nothing to claim, and no deadline ahead.
         """

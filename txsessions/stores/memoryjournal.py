@@ -1,0 +1,202 @@
+"""
+The journal of endings in the memory of one process.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from math import inf
+from typing import Final
+
+import attrs
+from twisted.logger import Logger
+
+from ..deadlines import Deadlines
+from ..record import Record
+from .journal import MAXIMUM, RETENTION, JournalEntry, checkObserver, eventIDOf
+
+AT_ONCE: Final = 5_000
+"""
+How many endings that are too old are dropped when somebody asks for some; all
+of a million would hold the reactor.
+"""
+
+QUIET: Final = 60.0
+"""
+How long nothing is logged of what is dropped after something was, in seconds.
+"""
+
+
+class Backlog:
+    """
+    What one observer has still to be told.
+
+    @ivar _entries: All of it, by C{eventID}.
+    @ivar _waiting: What nobody has taken, the oldest first; what was
+        acknowledged nevertheless may be among it.
+    @ivar _until: When the lease of what somebody has runs out, in seconds.
+    @ivar _leases: The same in that order.
+    @ivar _dropped: How many endings were dropped that nobody was told of.
+    @ivar _logged: When that was logged.
+    """
+
+    _log = Logger()
+
+    def __init__(self, observer: str, maximum: int) -> None:
+        self._observer = observer
+        self._maximum = maximum
+        self._entries: dict[str, JournalEntry] = {}
+        self._waiting: deque[str] = deque()
+        self._until: dict[str, float] = {}
+        self._leases = Deadlines(self._until.get)
+        self._dropped = 0
+        self._logged = -inf
+
+    def write(self, entry: JournalEntry) -> None:
+        """
+        Add an ending that comes now.
+        """
+        self._entries[entry.eventID] = entry
+        self._waiting.append(entry.eventID)
+        # Two, so that there are fewer and fewer of those that are too old.
+        self._dropOld(entry.endedAt, 2)
+        while len(self._waiting) + len(self._until) > self._maximum:
+            self._drop(self._waiting.popleft())
+        if self._dropped and self._logged + QUIET <= entry.endedAt:
+            self._tell(entry.endedAt)
+
+    def take(self, now: float, limit: int, lease: float) -> list[JournalEntry]:
+        """
+        Give some: those whose lease has run out, and then those that nobody
+        has taken.
+        """
+        self._dropOld(now, AT_ONCE)
+        taken = self._leases.popDue(now, limit)
+        while self._waiting and len(taken) < limit:
+            eventID = self._waiting.popleft()
+            if eventID in self._entries:
+                taken.append(eventID)
+        if self._dropped:
+            self._tell(now)
+        return [self._lease(eventID, now + lease) for eventID in taken]
+
+    def forget(self, eventIDs: Iterable[str]) -> None:
+        """
+        Forget what the observer has been told.
+        """
+        for eventID in eventIDs:
+            self._forget(eventID)
+
+    def _lease(self, eventID: str, until: float) -> JournalEntry:
+        """
+        Give an ending to somebody until then.
+        """
+        entry = self._entries[eventID]
+        self._entries[eventID] = attrs.evolve(entry, attempt=entry.attempt + 1)
+        self._until[eventID] = until
+        self._leases.add(eventID, until)
+        return entry
+
+    def _forget(self, eventID: str) -> None:
+        """
+        Forget one ending.
+        """
+        self._entries.pop(eventID, None)
+        if self._until.pop(eventID, None) is not None:
+            self._leases.discard(eventID)
+
+    def _dropOld(self, now: float, limit: int) -> None:
+        """
+        Drop some of what nobody has taken for too long.
+        """
+        waiting = self._waiting
+        for _ in range(limit):
+            if not waiting:
+                return
+            entry = self._entries.get(waiting[0])
+            if entry is not None and entry.endedAt + RETENTION > now:
+                return
+            self._drop(waiting.popleft())
+
+    def _drop(self, eventID: str) -> None:
+        """
+        Drop an ending that nobody was told of.
+        """
+        if eventID in self._entries:
+            self._dropped += 1
+            self._forget(eventID)
+
+    def _tell(self, now: float) -> None:
+        """
+        Log what was dropped.
+        """
+        self._log.warn(
+            "{dropped} endings were dropped before the observer {observer} was told of them: "
+            "it has not acknowledged any for long, or too many came",
+            dropped=self._dropped,
+            observer=self._observer,
+        )
+        self._dropped, self._logged = 0, now
+
+
+class MemoryJournal:
+    """
+    The endings that observers have still to be told.  Nothing is done for an
+    ending while none is enrolled.
+
+    @ivar _backlogs: What each observer that is enrolled has still to be told.
+    """
+
+    def __init__(self, maximum: int = MAXIMUM) -> None:
+        """
+        @param maximum: How many endings are held for one observer at the most.
+        """
+        self._maximum = maximum
+        self._backlogs: dict[str, Backlog] = {}
+
+    def enrol(self, observer: str) -> None:
+        """
+        Begin to write endings down for an observer.
+
+        @raise ValueError: That is no name of one.
+        """
+        name = checkObserver(observer)
+        if name not in self._backlogs:
+            self._backlogs[name] = Backlog(name, self._maximum)
+
+    def dismiss(self, observer: str) -> None:
+        """
+        Write nothing down for an observer any more, and forget what is there.
+
+        @raise ValueError: That is no name of one.
+        """
+        self._backlogs.pop(checkObserver(observer), None)
+
+    def write(self, record: Record, reason: str, now: float) -> None:
+        """
+        Write down that a session ends now, in seconds, for each observer.
+        """
+        if self._backlogs:
+            entry = JournalEntry(eventIDOf(record.sid, now), record, reason, now)
+            for backlog in self._backlogs.values():
+                backlog.write(entry)
+
+    def take(self, observer: str, now: float, limit: int, lease: float) -> list[JournalEntry]:
+        """
+        Give some endings to an observer, for so many seconds from now on.
+
+        @raise ValueError: That is no name of one.
+        """
+        backlog = self._backlogs.get(checkObserver(observer))
+        return [] if backlog is None else backlog.take(now, limit, lease)
+
+    def acknowledge(self, observer: str, eventIDs: Iterable[str]) -> None:
+        """
+        Forget what an observer has been told.
+
+        @raise ValueError: That is no name of one.
+        """
+        backlog = self._backlogs.get(checkObserver(observer))
+        if backlog is not None:
+            backlog.forget(eventIDs)
