@@ -136,3 +136,12 @@ class SessionNotLoaded(SessionError):
     A request that did not pass through C{process()} asked for a session that
     only an asynchronous store can load.
     """
+
+
+class ObserverTimedOut(SessionError):
+    """
+    An observer has not finished an update in time.  It was cancelled.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"an update of the observer has taken longer than {seconds:g} seconds")
