@@ -129,6 +129,15 @@ class CookieJar:
         """
         return next((cookie.value for cookie in self if cookie.name == name), None)
 
+    def copy(self) -> CookieJar:
+        """
+        A jar of its own with the same cookies.
+        """
+        other = CookieJar(self.clock)
+        other._cookies = dict(self._cookies)
+        other._order = count(1 + max((each.order for each in self._cookies.values()), default=-1))
+        return other
+
     def clear(self) -> None:
         """
         Forget all cookies.

@@ -1,0 +1,79 @@
+"""
+What several processes do to the same sessions, in every order of the steps of
+every store.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from explored import CONTROLS, SCENARIOS, fits
+
+from txsessions.stores.json import JSONStore
+from txsessions.stores.memory import MemoryStore
+from txsessions.stores.sqlite import SQLiteStore
+from txsessions.testing import resultOf
+from txsessions.testing.explorer import InterleavingFailed, explore
+from txsessions.testing.shared import SharedDirectory, SharedFile, SharedMemory
+
+LONG = bool(os.environ.get("TXSESSIONS_EXPLORE"))
+"""
+Whether all is explored, however long it takes, and not what a few seconds allow.
+"""
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_memory(name: str) -> None:
+    """
+    In memory all orders come out right.
+    """
+    if not fits(name, MemoryStore):
+        pytest.skip("this store does not know owners")
+    found = resultOf(explore(SCENARIOS[name], SharedMemory()))
+    assert found.isComplete and found.count >= 2
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_control(control: str) -> None:
+    """
+    A store that is broken on purpose is found out, and the order that the story
+    tells of finds it out again.
+    """
+    name, broken = CONTROLS[control]
+    if not fits(name, MemoryStore):
+        pytest.skip("this store does not know owners")
+    with pytest.raises(InterleavingFailed) as caught:
+        resultOf(explore(SCENARIOS[name], SharedMemory(broken)))
+    with pytest.raises(InterleavingFailed) as again:
+        resultOf(explore(SCENARIOS[name], SharedMemory(broken), choices=caught.value.choices))
+    assert str(again.value) == str(caught.value)
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_sqlite(name: str, tmp_path: Path) -> None:
+    """
+    On a SQLite file that processes share all orders of their transactions come
+    out right.
+    """
+    if not fits(name, SQLiteStore):
+        pytest.skip("this store does not know owners")
+    found = resultOf(explore(SCENARIOS[name], SharedFile(tmp_path), limit=None if LONG else 150))
+    assert found.count >= 2
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_json(name: str, tmp_path: Path) -> None:
+    """
+    In a directory that processes share orders of their operations on files come
+    out right.
+    """
+    if not fits(name, JSONStore):
+        pytest.skip("this store does not know owners")
+    data: Any = SharedDirectory(tmp_path)
+    found = resultOf(explore(SCENARIOS[name], data, limit=None if LONG else 40))
+    assert found.count >= 2
+    chance = resultOf(explore(SCENARIOS[name], data, runs=2000 if LONG else 20, seed=1))
+    assert chance.count == (2000 if LONG else 20)
