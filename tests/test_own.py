@@ -43,6 +43,9 @@ from txsessions.testing.contract import (
     CorruptionContract,
     DurabilityContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
     promise,
@@ -105,7 +108,14 @@ class LateStore(DictStore):
 
 
 class OwnContract(
-    StoreContract, SweepContract, IndexContract, AdministrationContract, ConnectedContract
+    StoreContract,
+    SweepContract,
+    IndexContract,
+    OwnersContract,
+    JournalContract,
+    NoticesContract,
+    AdministrationContract,
+    ConnectedContract,
 ):
     """
     What any store of three methods owes once it is adapted.

@@ -4,7 +4,7 @@ Sessions in the memory of one process: gone with it, and fast.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Final, TypeVar
 
 from twisted.internet.defer import Deferred, execute, fail, succeed
@@ -17,8 +17,6 @@ from ..deadlines import Deadlines
 from ..errors import SessionEnded, SessionError, SessionNotFound
 from ..interfaces import (
     ISessionIndex,
-    ISessionJournal,
-    ISessionNotices,
     ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
@@ -27,12 +25,10 @@ from ..interfaces import (
 from ..lifetime import EVICTED, IDLE, REVOKED, deadline, endReason
 from ..limit import SessionLimit
 from ..record import Change, Record, apply
+from .chronicle import Chronicle
 from .claim import Claim, Ending, LogIn
 from .fence import Fence
-from .journal import JournalEntry
-from .memoryjournal import MemoryJournal
 from .remembrance import Remembrance
-from .watchers import Watchers
 
 T = TypeVar("T")
 
@@ -48,11 +44,9 @@ hundredth of a second.
     ISessionSweep,
     ISessionIndex,
     ISessionOwners,
-    ISessionJournal,
-    ISessionNotices,
     ISessionStoreAdministration,
 )
-class MemoryStore:
+class MemoryStore(Chronicle):
     """
     Keeps records in dictionaries.  Every operation is done when it returns, but
     for C{deleteOldSessions} where there are more than L{PAGE}.
@@ -64,13 +58,12 @@ class MemoryStore:
     isThreadSafe = False
 
     def __init__(self, clock: IReactorTime | None = None) -> None:
+        super().__init__()
         self.clock = clock
         self._records: dict[str, Record] = {}
         self._owned: dict[str, dict[str, None]] = {}
         self._ends = Remembrance()
         self._fence = Fence()
-        self._journal = MemoryJournal()
-        self._watchers = Watchers()
         self._deadlines = Deadlines(self._deadlineOf)
 
     def loadSession(self, sid: str, default: T | None = None) -> Deferred[Record | T | None]:
@@ -157,41 +150,6 @@ class MemoryStore:
         self._fence.put(sessionKey, self._now())
         sids = [sid for sid in self._owned.get(sessionKey, ()) if sid != exceptFor]
         return succeed(self._endNow(sids, reason))
-
-    def enrol(self, observer: str) -> Deferred[None]:
-        """
-        See L{ISessionJournal.enrol}.
-        """
-        return execute(self._journal.enrol, observer)
-
-    def dismiss(self, observer: str) -> Deferred[None]:
-        """
-        See L{ISessionJournal.dismiss}.
-        """
-        return execute(self._journal.dismiss, observer)
-
-    def takeEndings(
-        self, observer: str, limit: int, lease: float
-    ) -> Deferred[Sequence[JournalEntry]]:
-        """
-        See L{ISessionJournal.takeEndings}.
-        """
-        return execute(self._journal.take, observer, self._now(), limit, lease)
-
-    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
-        """
-        See L{ISessionJournal.acknowledge}.
-        """
-        return execute(self._journal.acknowledge, observer, eventIDs)
-
-    def watchEndings(
-        self, ended: Callable[[str, str], object], missed: Callable[[], object]
-    ) -> Callable[[], None]:
-        """
-        See L{ISessionNotices.watchEndings}.  They are called before the
-        operation returns that ends a session.
-        """
-        return self._watchers.watch(ended, missed)
 
     def setup(self) -> Deferred[None]:
         """

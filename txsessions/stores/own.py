@@ -19,6 +19,9 @@ from zope.interface import Attribute, Interface, implementer
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
@@ -151,6 +154,9 @@ registerAdapter(
     ISessionStore,
     ISessionSweep,
     ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
     ISessionStoreAdministration,
     IConnectedStore,
 )

@@ -17,6 +17,9 @@ from twisted.python.components import registerAdapter
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStorage,
     ISessionStore,
     ISessionStoreAdministration,
@@ -103,6 +106,9 @@ registerAdapter(
     ISessionStore,
     ISessionSweep,
     ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
     ISessionStoreAdministration,
     IConnectedStore,
 )
