@@ -18,7 +18,11 @@ from txsessions.testing.contract import (
     ConnectedContract,
     CorruptionContract,
     DurabilityContract,
+    DurableJournalContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
@@ -28,6 +32,10 @@ class TestSQLiteStore(
     StoreContract,
     SweepContract,
     IndexContract,
+    OwnersContract,
+    JournalContract,
+    DurableJournalContract,
+    NoticesContract,
     AdministrationContract,
     ConnectedContract,
     DurabilityContract,
@@ -37,6 +45,8 @@ class TestSQLiteStore(
     """
     A store in an SQLite file keeps what every store promises.
     """
+
+    noticeDelay = 1.5
 
     @pytest.fixture(autouse=True)
     def place(self, tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorFromThreads, IReactorTime
 from twisted.logger import Logger
 from twisted.python.runtime import seconds
@@ -30,7 +30,7 @@ from .claim import Claim, Ending, LogIn
 from .journal import JournalEntry, checkObserver
 from .sqlitefile.batch import Batches, Request, parts
 from .sqlitefile.file import SQLiteFile
-from .sqlitefile.journal import Journal
+from .sqlitefile.journal import Journal, forget
 from .sqlitefile.look import Look, look
 from .sqlitefile.news import News
 from .sqlitefile.owners import STRIDE, endOwned, endSome, logIn
@@ -166,6 +166,8 @@ class SQLiteStore:
         """
         See L{ISessionOwners.logInSession}.
         """
+        if not isinstance(change.sessionKey, str):
+            return fail(ValueError("whoever logs in has a sessionKey, which is a str"))
         return self._ask(logIn, change, limit, self._now(), isWrite=True)
 
     def endSessions(
@@ -182,13 +184,13 @@ class SQLiteStore:
         """
         See L{ISessionJournal.enrol}.
         """
-        return self._askJournal(Journal.enrol, checkObserver(observer), isWrite=True)
+        return self._askJournal(Journal.enrol, observer, isWrite=True)
 
     def dismiss(self, observer: str) -> Deferred[None]:
         """
         See L{ISessionJournal.dismiss}.
         """
-        return Deferred.fromCoroutine(self._dismiss(checkObserver(observer)))
+        return Deferred.fromCoroutine(self._dismiss(observer))
 
     def takeEndings(
         self, observer: str, limit: int, lease: float
@@ -196,14 +198,13 @@ class SQLiteStore:
         """
         See L{ISessionJournal.takeEndings}.
         """
-        return self._askJournal(Journal.take, checkObserver(observer), limit, lease, self._now())
+        return self._askJournal(Journal.take, observer, limit, lease, self._now())
 
     def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
         """
         See L{ISessionJournal.acknowledge}.
         """
-        name = checkObserver(observer)
-        return self._askJournal(Journal.acknowledge, name, list(eventIDs), isWrite=True)
+        return self._askJournal(Journal.acknowledge, observer, list(eventIDs), isWrite=True)
 
     def watchEndings(
         self, ended: Callable[[str, str], object], missed: Callable[[], object]
@@ -277,7 +278,7 @@ class SQLiteStore:
         number = await self._askJournal(Journal.dismiss, observer, isWrite=True)
         isMore = number is not None
         while isMore:
-            isMore = await self._askJournal(Journal.forget, number, isWrite=True)
+            isMore = await self._ask(forget, number, isWrite=True)
 
     def _look(self, position: int | None, since: float) -> Deferred[Look]:
         """
@@ -294,12 +295,16 @@ class SQLiteStore:
         return self._worker.submit(Request(work, arguments, isWrite))
 
     def _askJournal(
-        self, work: Callable[..., Any], *arguments: Any, isWrite: bool = False
+        self, work: Callable[..., Any], observer: str, *arguments: Any, isWrite: bool = False
     ) -> Deferred[Any]:
         """
-        Have something done with the journal.
+        Have something done with the journal of an observer.
         """
-        return self._ask(lambda rows: work(rows.journal, *arguments), isWrite=isWrite)
+        try:
+            checkObserver(observer)
+        except ValueError:
+            return fail()
+        return self._ask(lambda rows: work(rows.journal, observer, *arguments), isWrite=isWrite)
 
     def _timer(self) -> IReactorTime:
         """

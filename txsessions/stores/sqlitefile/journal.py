@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..journal import MAXIMUM, RETENTION, JournalEntry, eventIDOf
 from .news import News
 from .row import COLUMNS, ID, KEPT, Damaged, MustWrite, Row, damageOf, whole
+
+if TYPE_CHECKING:
+    from .rows import Rows
 
 AT_ONCE: Final = 1000
 """
@@ -109,14 +112,6 @@ class Journal:
             self._observers = None
         return observer
 
-    def forget(self, observer: int) -> bool:
-        """
-        Forget some of what is there for an observer that was dismissed.
-
-        @return: Whether there may be more.
-        """
-        return self._connection.execute(FORGET, (observer, AT_ONCE)).rowcount == AT_ONCE
-
     def take(self, name: str, limit: int, lease: float, now: float) -> list[JournalEntry]:
         """
         See L{ISessionJournal.takeEndings<txsessions.interfaces.ISessionJournal.takeEndings>}.
@@ -209,3 +204,12 @@ class Journal:
             return []
         texts = (str(eventID, "utf-8", "replace"), str(reason, "utf-8", "replace"))
         return [JournalEntry(texts[0], record, texts[1], endedAt, attempt + 1)]
+
+
+def forget(rows: Rows, observer: int) -> bool:
+    """
+    Forget some of what is there for an observer that was dismissed.
+
+    @return: Whether there may be more.
+    """
+    return rows.connection.execute(FORGET, (observer, AT_ONCE)).rowcount == AT_ONCE

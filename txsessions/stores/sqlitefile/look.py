@@ -25,7 +25,7 @@ How many endings at the most whoever begins to look may have been late for.
 LAST: Final = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'ended'), 0)"
 SINCE: Final = """
     SELECT min(id) FROM (SELECT id, endedAt FROM ended ORDER BY id DESC LIMIT ?)
-    WHERE endedAt > ?
+    WHERE endedAt >= ?
 """
 NEW: Final = "SELECT id, sid, reason FROM ended WHERE id > ? ORDER BY id LIMIT ?"
 
@@ -52,7 +52,7 @@ def look(rows: Rows, position: int | None, since: float) -> Look:
     Look at what is new.
 
     @param position: Up to which number all is known; C{None}: nothing is.
-    @param since: Then, what ended after that moment is new.
+    @param since: Then, what ended from that moment on is new.
     """
     (last,) = rows.connection.execute(LAST).fetchone()
     if position is None:

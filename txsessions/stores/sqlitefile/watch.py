@@ -6,16 +6,15 @@ which those of other processes are seen.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Final
 
-import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from ...errors import StoreUnavailable
+from ..watchers import Watchers
 from .look import Look
 
 INTERVAL: Final = 1.0
@@ -25,19 +24,6 @@ twentieth of a millisecond.
 """
 
 _log = Logger()
-
-
-@attrs.frozen(eq=False)
-class Watcher:
-    """
-    Somebody who wants to hear of endings.
-
-    @ivar ended: Called with the C{sid} and the reason.
-    @ivar missed: Called when some may have been missed.
-    """
-
-    ended: Callable[[str, str], object]
-    missed: Callable[[], object]
 
 
 class Watch:
@@ -53,7 +39,8 @@ class Watch:
     @ivar _timer: Gives what waits for the next look.
     @ivar _watchers: Who wants to hear.
     @ivar _position: Up to where all is known; C{None}: nothing is.
-    @ivar _since: When the watch began, in seconds on the store's clock.
+    @ivar _since: A little before the watch began, since the clocks of processes
+        may differ, in seconds on the store's clock.
     @ivar _told: What is beyond the position, and was told already.
     @ivar _call: The next look; C{None} while one is under way.
     @ivar _round: Counts the watches, so that what comes of a look of a former
@@ -69,7 +56,7 @@ class Watch:
         self._look = look
         self._now = now
         self._timer = timer
-        self._watchers: list[Watcher] = []
+        self._watchers = Watchers()
         self._position: int | None = None
         self._since = 0.0
         self._told: set[int] = set()
@@ -89,12 +76,18 @@ class Watch:
         """
         See L{ISessionNotices.watchEndings<txsessions.interfaces.ISessionNotices.watchEndings>}.
         """
-        watcher = Watcher(ended, missed)
-        self._watchers.append(watcher)
-        if len(self._watchers) == 1:
-            self._since = self._now()
+        isFirst = not self._watchers
+        stop = self._watchers.watch(ended, missed)
+        if isFirst:
+            self._since = self._now() - INTERVAL
             self._lookNow()
-        return lambda: self._leave(watcher)
+
+        def leave() -> None:
+            stop()
+            if not self._watchers:
+                self._stop()
+
+        return leave
 
     def tell(self, endings: Sequence[tuple[int, str, str]]) -> None:
         """
@@ -103,23 +96,14 @@ class Watch:
         for number, sid, reason in endings:
             if self.isOn and number not in self._told:
                 self._told.add(number)
-                self._each(attrgetter("ended"), sid, reason)
+                self._watchers.ended(sid, reason)
 
     def end(self) -> None:
         """
         Forget who wants to hear.
         """
-        self._watchers = []
+        self._watchers = Watchers()
         self._stop()
-
-    def _leave(self, watcher: Watcher) -> None:
-        """
-        Forget one of them.
-        """
-        if watcher in self._watchers:
-            self._watchers.remove(watcher)
-            if not self._watchers:
-                self._stop()
 
     def _stop(self) -> None:
         """
@@ -151,7 +135,7 @@ class Watch:
         if found.isMissing:
             # What was told may have been in a file that was here before.
             self._told.clear()
-            self._each(attrgetter("missed"))
+            self._watchers.missed()
         if round != self._round:
             return
         self._position = found.position
@@ -175,14 +159,3 @@ class Watch:
         Look again in a while.
         """
         self._call = self._timer().callLater(INTERVAL, self._lookNow)
-
-    def _each(self, callback: Callable[[Watcher], Callable[..., object]], *facts: str) -> None:
-        """
-        Tell everybody.  One that raises hurts nobody else.
-        """
-        for watcher in list(self._watchers):
-            if watcher in self._watchers:
-                try:
-                    callback(watcher)(*facts)
-                except Exception:
-                    _log.failure("{watcher!r} has failed to hear of an ending", watcher=watcher)
