@@ -385,7 +385,7 @@ async def test_storeIsDown(setting, action):
     """
     await setting.send("log-in", name="Anna")
     page = await setting.look()
-    setting.store.fail("saveSession", "deleteSession", "loadSession")
+    setting.store.fail("saveSession", "logInSession", "deleteSession", "loadSession")
     fields = {"token": page.token, "action": action, "name": "Berta", "note": "x"}
     response = await setting.browser.post("/", fields)
     assert response.code == 503

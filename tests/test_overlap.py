@@ -86,6 +86,9 @@ class TestOverlap:
         """
 
         class Reviving(SharedStore):
+            def watchEndings(self, ended: Any, missed: Any) -> Any:
+                return lambda: None
+
             def saveSession(self, change: Any) -> Any:
                 if change.sid not in self._records:
                     self._records[change.sid] = self.last
@@ -264,9 +267,9 @@ class TestOverlap:
         """
 
         class Greedy(Session):
-            def _rework(self, sessionKey: Any) -> Any:
+            def _rework(self, sessionKey: Any, authenticatedAt: Any = None) -> Any:
                 self.isTokenUnseen = False
-                return super()._rework(sessionKey)
+                return super()._rework(sessionKey, authenticatedAt)
 
         it = scene()
         it.site.sessionFactory = Greedy

@@ -14,12 +14,15 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .errors import StoreUnavailable
+from .event import CREATED, DESTROYED, REWORKED, SessionEvent
 from .interfaces import IConnectedStore, ISessionNotices, ISessionSweep
 from .limit import SessionLimit
 from .managed import ManagedStore
 from .patience import Patience, PatientStore
+from .publisher import EventPublisher
 from .record import Change, Record
 from .stores.claim import Ending
+from .stores.journal import eventIDOf
 from .sweeper import Sweeper
 
 GRACE: Final = 10.0
@@ -63,6 +66,7 @@ class Custody:
     Takes care of a store, on behalf of one manager.
 
     @ivar store: The store, which answers in time here.
+    @ivar publisher: Tells of what this process does to sessions.
     @ivar isOwner: Whether this process is the only one that uses the store, so
         that what it knows of a session is all there is to know.
     @ivar _hosts: Where sessions are alive.
@@ -83,6 +87,7 @@ class Custody:
         self._clock = clock
         self.store = PatientStore(ManagedStore(store, limit, self), clock)
         self._grace = Patience(clock, GRACE)
+        self.publisher = EventPublisher(clock)
         self.isOwner = not getattr(store, "isMultiprocessSafe", False)
         self._hosts: list[Host] = []
         self._unwatch: Callable[[], None] | None = None
@@ -97,7 +102,7 @@ class Custody:
         """
         See L{txsessions.managed.Told}.
         """
-        return False
+        return self.publisher.hasSubscribers
 
     def join(self, host: Host) -> None:
         """
@@ -107,10 +112,17 @@ class Custody:
 
     def start(self) -> None:
         """
-        Begin to end what has expired, at the time at which it expires.
+        Begin to end what has expired, at the time at which it expires; and to
+        hear of what ends in other processes.
         """
         self._starts += 1
-        if self._sweeper is not None and self._starts == 1:
+        if self._starts > 1:
+            return
+        self.publisher.start()
+        notices = None if self.isOwner else ISessionNotices(self._store, None)
+        if notices is not None:
+            self._unwatch = notices.watchEndings(self._noticed, self._missed)
+        if self._sweeper is not None:
             self._sweeper.start()
 
     @inlineCallbacks
@@ -131,6 +143,7 @@ class Custody:
         if self._sweeper is not None:
             yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
         yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
+        yield self.publisher.stop(GRACE)
         connected = IConnectedStore(self._store, None)
         if connected is not None:
             yield self._grace.wait(connected.close()).addErrback(self._notDone)
@@ -152,14 +165,6 @@ class Custody:
         if self._sweeper is not None:
             self._sweeper.wakeBy(time)
 
-    def watch(self) -> None:
-        """
-        Somebody in this process has to know at once what ends in others.
-        """
-        notices = None if self.isOwner else ISessionNotices(self._store, None)
-        if notices is not None and self._unwatch is None and self._starts:
-            self._unwatch = notices.watchEndings(self._noticed, self._missed)
-
     def changed(self, sid: str) -> None:
         """
         A session was changed behind the back of those where it is alive.
@@ -171,18 +176,41 @@ class Custody:
         """
         See L{txsessions.managed.Told}.
         """
+        self._publish(CREATED, record.sid, record)
 
     def reworked(self, change: Change) -> None:
         """
         See L{txsessions.managed.Told}.
         """
+        self._publish(REWORKED, change.sid)
 
     def ended(self, ending: Ending) -> None:
         """
         See L{txsessions.managed.Told}.  Also called for each L{Ending} that a
         sweep brings in.
         """
-        self._noticed(ending.record.sid, ending.reason)
+        record = ending.record
+        if self.publisher.hasSubscribers:
+            self._publish(DESTROYED, record.sid, record, ending.reason)
+        self._noticed(record.sid, ending.reason)
+
+    def _publish(
+        self, type: str, sid: str, record: Record | None = None, reason: str | None = None
+    ) -> None:
+        """
+        Tell the observers.
+        """
+        now = self._clock.seconds()
+        event = SessionEvent(
+            type,
+            sid,
+            sid,
+            reason,
+            eventID=f"{eventIDOf(sid, now)}-{type}",
+            time=now,
+            record=record,
+        )
+        self.publisher.publish(event)
 
     def _noticed(self, sid: str, reason: str) -> None:
         """

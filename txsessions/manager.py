@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from .clock import steady
 from .custody import Custody
 from .errors import CorruptRecord, SessionEnded, SessionNotFound
+from .feed import SessionFeed
 from .handle import SessionHandle
 from .interfaces import ISessionStore
 from .lifetime import REVOKED
@@ -238,6 +239,31 @@ class SessionManager(Custody):
             first before others; empty where there is none.
         """
         return Deferred.fromCoroutine(self._registry.find(sessionKey))
+
+    def subscribe(self, observer: Any, *kinds: Any) -> None:
+        """
+        Tell an observer of what this process does to sessions.
+
+        @param observer: Anything that adapts to
+            L{ISessionObserver<txsessions.interfaces.ISessionObserver>}.
+        @param kinds: L{ISessionEvent<txsessions.interfaces.ISessionEvent>}, or
+            interfaces that extend it: which events it is told of; none: of all.
+        """
+        self.publisher.subscribe(observer, *kinds)
+
+    def unsubscribe(self, observer: Any) -> None:
+        """
+        Tell an observer of nothing more.
+        """
+        self.publisher.unsubscribe(observer)
+
+    def feed(self, *kinds: Any) -> SessionFeed:
+        """
+        The events from now on, for C{async for}.
+
+        @param kinds: As for L{subscribe}.
+        """
+        return self.publisher.feed(*kinds)
 
     def load(
         self,

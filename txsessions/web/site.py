@@ -213,6 +213,19 @@ class SessionSiteMixin(_Site):
         saved = [session.settleTouch() for session in self.sessions.all()]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
+    def subscribe(self, observer: Any, *kinds: Any) -> None:
+        """
+        Tell an observer of what happens to the sessions.  See
+        L{SessionManager.subscribe}.
+        """
+        self.sessionManager.subscribe(observer, *kinds)
+
+    def unsubscribe(self, observer: Any) -> None:
+        """
+        Tell an observer of nothing more.
+        """
+        self.sessionManager.unsubscribe(observer)
+
     def adoptRecord(self, uid: bytes, record: Record, doubts: int | None = None) -> Any:
         """
         The live session of a record, brought up to date with it, or made.
