@@ -28,7 +28,8 @@ from txsessions.errors import (
     StoreUnavailable,
     StoreUnusable,
 )
-from txsessions.record import Change, Record
+from txsessions.limit import SessionLimit
+from txsessions.record import AUTHENTICATED, Change, Record, timeText
 from txsessions.stores import openStore
 from txsessions.stores.redis import RedisStore
 from txsessions.stores.redisserver.checks import check
@@ -468,6 +469,18 @@ async def test_wrongPassword(run: Any, tmp_path: Path) -> None:
         await store.close()
 
 
+async def useOwners(store: RedisStore) -> None:
+    """
+    Log in with a limit, and end all sessions of the owner.
+    """
+    records = [newRecord() for _ in range(2)]
+    await gatherResults([store.createSession(each) for each in records])
+    for each in records:
+        change = Change(each.sid, sessionKey="anna", set={AUTHENTICATED: timeText(time.time())})
+        await store.logInSession(change, SessionLimit(1))
+    assert len(await store.endSessions("anna")) == 1
+
+
 @pytest_twisted.ensureDeferred
 async def test_smallestUser(run: Any, tmp_path: Path) -> None:
     """
@@ -476,12 +489,17 @@ async def test_smallestUser(run: Any, tmp_path: Path) -> None:
     """
     server = await run(RedisServer(tmp_path))
     words = (RedisStore.__doc__ or "").replace("E{lb}", "{").replace("C{", "").split()
-    rights = [word.strip(".,;}") for word in words if word[0] in "+~"]
+    rights = [word.strip(".,;}") for word in words if word[0] in "+~&"]
     assert rights[0] == "~{txsessions:*"
-    assert len(rights) > 20
+    assert "&txsessions:ended" in rights
+    assert len(rights) > 30
     server.ask("ACL", "SETUSER", "app", "on", f">{SECRET}", *rights)
     store = RedisStore(path=server.path, user="app", password=SECRET)
     await store.setup()
+    heard: list[str] = []
+    stop = store.watchEndings(lambda sid, reason: heard.append(sid), list)
+    await until(lambda: server.ask("PUBSUB", "NUMSUB", "txsessions:ended")[1], "it listens")
+    await store.enrol("audit")
     record = newRecord(sessionKey="anna", absoluteTimeout=1e6)
     await store.createSession(record)
     change = Change(
@@ -501,6 +519,13 @@ async def test_smallestUser(run: Any, tmp_path: Path) -> None:
     await store.createSession(old)
     assert len((await store.claimExpired(10)).endings) == 1
     assert (await store.deleteSession(record.sid)).version == 2
+    await useOwners(store)
+    entries = await store.takeEndings("audit", 10, 60.0)
+    assert len(entries) == 4
+    await until(lambda: {entry.record.sid for entry in entries} == set(heard), "all are heard of")
+    await store.acknowledge("audit", [entry.eventID for entry in entries])
+    await store.dismiss("audit")
+    stop()
     damaged = newRecord()
     await store.createSession(damaged)
     spoil(server, keyOf(damaged.sid), "no verifier")

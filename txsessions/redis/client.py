@@ -129,11 +129,16 @@ class Client:
         """
         return self.execute(b"", *command).addCallback(lambda reply: [reply])
 
-    def subscribe(self, channel: bytes, callback: Callable[[bytes], object]) -> Deferred[None]:
+    def subscribe(
+        self,
+        channel: bytes,
+        callback: Callable[[bytes], object],
+        established: Callable[[], object] | None = None,
+    ) -> Deferred[None]:
         """
         See L{IRedis.subscribe}.
         """
-        return self._subscriber.subscribe(channel, callback)
+        return self._subscriber.subscribe(channel, callback, established)
 
     def send(self, packed: bytes, deadline: float | None = None) -> Answer:
         """

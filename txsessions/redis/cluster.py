@@ -112,11 +112,16 @@ class ClusterClient:
         """
         return Deferred.fromCoroutine(self._everywhere(command))
 
-    def subscribe(self, channel: bytes, callback: Callable[[bytes], object]) -> Deferred[None]:
+    def subscribe(
+        self,
+        channel: bytes,
+        callback: Callable[[bytes], object],
+        established: Callable[[], object] | None = None,
+    ) -> Deferred[None]:
         """
         See L{IRedis.subscribe}.
         """
-        return self._subscriber.subscribe(channel, callback)
+        return self._subscriber.subscribe(channel, callback, established)
 
     def close(self) -> Deferred[None]:
         """
@@ -289,9 +294,8 @@ class ClusterClient:
         if isinstance(error, ServerError):
             if error.code in REFRESHING:
                 self._nodes.refresh()
-            return {"MOVED": self._moved, "ASK": self._ask, "TRYAGAIN": self._tryAgain}.get(
-                error.code
-            )
+            # Of the latter some of the keys have been moved, and some have not.
+            return {"MOVED": self._moved, "ASK": self._ask, "TRYAGAIN": self._pause}.get(error.code)
         if isinstance(error, OutcomeUnknown):
             self._nodes.refresh()
         if isinstance(error, NotSent) and not isinstance(error, QueueFull):
@@ -321,13 +325,7 @@ class ClusterClient:
         asking.addErrback(lambda f: f.trap(RedisError))
         self._transmit(call, address)
 
-    def _tryAgain(self, call: Call, error: ServerError) -> None:
-        """
-        Some of the keys have been moved, some have not.
-        """
-        self._pause(call)
-
-    def _pause(self, call: Call) -> None:
+    def _pause(self, call: Call, error: object = None) -> None:
         """
         Send a command again in a while, longer each time.
         """

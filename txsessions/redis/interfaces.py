@@ -68,11 +68,18 @@ class IRedis(Interface):
         @return: A L{Deferred} that fires with a reply of each.
         """
 
-    def subscribe(channel: bytes, callback: Callable[[bytes], object]) -> Deferred[None]:
+    def subscribe(
+        channel: bytes,
+        callback: Callable[[bytes], object],
+        established: Callable[[], object] | None = None,
+    ) -> Deferred[None]:
         """
         Call C{callback(message)} for each message that is published in a
         channel, until L{close}.  Messages are lost while the connection is.
 
+        @param established: Called without arguments whenever a server has
+            confirmed the subscription: at first, and again after each loss of
+            the connection.
         @return: A L{Deferred} that fires with L{None} when the server has
             confirmed; and fails with
             L{NotSent<txsessions.redis.errors.NotSent>} when it did not in

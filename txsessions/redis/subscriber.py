@@ -92,14 +92,22 @@ class Subscriber:
             random=random,
         )
         self._callbacks: dict[bytes, list[Callable[[bytes], object]]] = {}
+        self._established: dict[bytes, list[Callable[[], object]]] = {}
         self._waiting: dict[bytes, list[Deferred[None]]] = {}
         self._beating: IDelayedCall | None = None
 
-    def subscribe(self, channel: bytes, callback: Callable[[bytes], object]) -> Deferred[None]:
+    def subscribe(
+        self,
+        channel: bytes,
+        callback: Callable[[bytes], object],
+        established: Callable[[], object] | None = None,
+    ) -> Deferred[None]:
         """
         See L{IRedis.subscribe<txsessions.redis.interfaces.IRedis.subscribe>}.
         """
         self._callbacks.setdefault(channel, []).append(callback)
+        if established is not None:
+            self._established.setdefault(channel, []).append(established)
         confirmed: Deferred[None] = Deferred()
         self._waiting.setdefault(channel, []).append(confirmed)
         if self._link.connection is not None:
@@ -116,6 +124,7 @@ class Subscriber:
         @return: A L{Deferred} that fires with L{None}.
         """
         self._callbacks.clear()
+        self._established.clear()
         self._rest()
         self._refuse(NotSent("the Redis client is being closed"))
         return self._link.stop()
@@ -161,15 +170,17 @@ class Subscriber:
             for confirmed in self._waiting.pop(message[1], ()):
                 if not confirmed.called:
                     confirmed.callback(None)
+            for established in list(self._established.get(message[1], ())):
+                self._tell(established)
         elif message[0] == b"error":
             self._refuse(message[1])
 
-    def _tell(self, callback: Callable[[bytes], object], message: bytes) -> None:
+    def _tell(self, callback: Callable[..., object], *message: bytes) -> None:
         """
         Tell one who listens.  What it raises harms nobody else.
         """
         try:
-            callback(message)
+            callback(*message)
         except Exception:
             self._log.failure("A callback of a Redis channel raised an exception")
 

@@ -4,47 +4,46 @@ Sessions in a Redis or Valkey: shared by any number of processes and hosts.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
-from twisted.python.runtime import seconds
+from twisted.internet.defer import Deferred, fail
 from zope.interface import implementer
 
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
 )
 from ..lifetime import REVOKED
+from ..limit import SessionLimit
 from ..record import Change, Record
-from ..redis.client import TIMEOUT
-from ..redis.errors import ServerError
 from ..redis.interfaces import IRedis
-from .claim import Claim
-from .redisserver.checks import check
-from .redisserver.handle import Handle
-from .redisserver.keys import Bucket, Keys
-from .redisserver.operations import Operations
-from .redisserver.place import placeOf
-from .redisserver.refusal import refused
-from .redisserver.scripts import Scripts
-from .redisserver.survey import Survey
-from .redisserver.sweep import Sweep
-from .servertime import ServerTime
+from .claim import Claim, Ending, LogIn
+from .journal import JournalEntry
+from .redisserver.connected import ConnectedStore
+from .redisserver.keys import Bucket
 
 T = TypeVar("T")
 
 
 @implementer(
-    ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration, IConnectedStore
+    ISessionStore,
+    ISessionSweep,
+    ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionStoreAdministration,
+    IConnectedStore,
 )
-class RedisStore:
+class RedisStore(ConnectedStore):
     """
     Keeps each record in a hash of Redis, and ends in its place.
 
@@ -63,12 +62,22 @@ class RedisStore:
     clock must not be set while there are sessions: they would all be older, or
     younger, by that step.
 
-    A user of an ACL needs the keys C{~E{lb}txsessions:*} (or another C{prefix}) and
-    the commands C{+evalsha +script|load +exists +del +rename +expire +pexpire
-    +time +hget +hmget +hgetall +hset +hdel +hexists +zadd +zrem +zrange
-    +zrangebyscore +zrangebylex +zscan}; C{+info} lets L{setup} look at the
-    server, C{+cluster|slots} is for a Cluster and C{+role} for a master that
-    Sentinels name.
+    A limited number of an owner's sessions gets in by a protocol of several steps
+    (L{txsessions.stores.redisserver.admission}), the end of all of them raises a
+    fence in each bucket (L{txsessions.stores.redisserver.owners}).  The journal
+    of endings is made of the records themselves, in the step that ends them
+    (L{txsessions.stores.redisserver.ending}); the same step publishes the ending
+    for those who watch, which is a hint.
+
+    A user of an ACL needs the keys C{~E{lb}txsessions:*} (or another C{prefix}),
+    the channel C{&txsessions:ended} and the commands C{+evalsha +script|load
+    +exists +del +rename +expire +pexpire +time +get +set +hget +hmget +hgetall
+    +hset +hdel +hexists +hincrby +sadd +srem +smembers +zadd +zrem +zcard +zscore
+    +zrange +zrangebyscore +zrangebylex +zscan +publish +subscribe}; C{+info} lets
+    L{setup} look at the server, C{+cluster|slots} is for a Cluster and C{+role}
+    for a master that Sentinels name.  (Redis 6.0 knows no channels.)  A user who
+    may not publish, or subscribe, ends sessions, but nobody hears of that at
+    once.
 
     "Stored" means what the server's C{appendonly} and C{appendfsync} make it
     mean.  C{always} loses nothing when the server is killed; C{everysec}, which
@@ -76,88 +85,40 @@ class RedisStore:
     A fail-over can lose what the new master had not got yet.
 
     @ivar clock: See L{ISessionStore}.
-    @ivar _place: Which Redis it is.
-    @ivar _time: The server's time.
-    @ivar _handle: The hold on the server.
     """
 
     isMultiprocessSafe = True
     isThreadSafe = False
 
-    _log = Logger()
-    _scripts: ClassVar[Scripts] = Scripts()
-
-    def __init__(
-        self,
-        host: str = "127.0.0.1",
-        reactor: Any = None,
-        clock: IReactorTime | None = None,
-        *,
-        prefix: str = "txsessions",
-        timeout: float = TIMEOUT,
-        **parameters: Any,
-    ) -> None:
-        """
-        @param host: The server, by its name or address.
-        @param reactor: The reactor; C{None}: the global one.
-        @param prefix: How the names of all keys begin, after a brace; tells
-            the sessions of one application from those of another.
-        @param timeout: How long an operation may take, in seconds.
-        @param parameters: C{port}; C{path} of a Unix socket in place of host
-            and port; C{db}, the number of the database; C{user} and
-            C{password}; C{tls=True} for a server whose certificate an
-            authority of this machine has signed, or C{authority}, a file with
-            the certificates of others; C{certificate} and C{key}, files with
-            our own; C{serverName}, if it is not the host.  C{sentinels}, a
-            list of C{"host:port"}, with the name of the C{master},
-            C{sentinelUser} and C{sentinelPassword}; or C{nodes}, a list of
-            some nodes of a Cluster.
-        @raise ValueError: They do not go together.
-        """
-        self.clock = clock
-        self._reactor = reactor
-        self._timeout = timeout
-        self._place = placeOf(host=host, **parameters)
-        self._keys = Keys(prefix)
-        self._time = ServerTime(self._present)
-        self._operations = Operations(self._keys, self._scripts, self._time)
-        self._handle = Handle(self._connect, self._compare, self._time, lambda: self.clock)
-        buckets = self._keys.buckets
-        isCluster = bool(self._place.nodes)
-        self._groups = [[bucket] for bucket in buckets] if isCluster else [buckets]
-
-    def __repr__(self) -> str:
-        return f"<RedisStore in {self._place}>"
-
     def loadSession(self, sid: str, default: T | None = None) -> Deferred[Record | T | None]:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._ask(lambda client: self._operations.load(client, sid, default))
+        return self._ask(sid, lambda client: self._operations.load(client, sid, default))
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
         See L{ISessionStore.createSession}.
         """
-        return self._ask(lambda client: self._operations.create(client, record))
+        return self._ask(record.sid, lambda client: self._operations.create(client, record))
 
     def saveSession(self, change: Change) -> Deferred[int]:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._ask(lambda client: self._operations.save(client, change))
+        return self._ask(change.sid, lambda client: self._operations.save(client, change))
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """
         See L{ISessionStore.deleteSession}.
         """
-        return self._ask(lambda client: self._operations.delete(client, sid, reason))
+        return self._ask(sid, lambda client: self._operations.delete(client, sid, reason))
 
     def hasSession(self, sid: str) -> Deferred[bool]:
         """
         See L{ISessionStore.hasSession}.
         """
-        return self._ask(lambda client: self._operations.has(client, sid))
+        return self._ask(sid, lambda client: self._operations.has(client, sid))
 
     def claimExpired(self, limit: int) -> Deferred[Claim]:
         """
@@ -171,12 +132,63 @@ class RedisStore:
         """
         return self._work(lambda client: self._survey(client).find(sessionKey))
 
-    def setup(self) -> Deferred[None]:
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
         """
-        See L{ISessionStoreAdministration.setup}.  Nothing has to be made; it
-        looks whether the server is one where sessions can be kept.
+        See L{ISessionOwners.logInSession}.
         """
-        return self._work(self._check)
+        sid, sessionKey = change.sid, change.sessionKey
+        if not isinstance(sessionKey, str):
+            return fail(ValueError("whoever logs in has a sessionKey, which is a str"))
+        if limit is None:
+            made = self._ask(sid, lambda client: self._operations.logIn(client, change))
+            return made.addCallback(LogIn)
+        steps = partial(self._logIn, change, sessionKey, limit)
+        return self._lines.run(sid, lambda: self._work(steps))
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.
+        """
+        moment = self._present()[1]
+        return self._work(
+            lambda client: self._owners(client).end(sessionKey, reason, exceptFor, moment)
+        )
+
+    def enrol(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.enrol}.
+        """
+        return self._work(lambda client: self._journal(client).enrol(observer))
+
+    def dismiss(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.dismiss}.
+        """
+        return self._work(lambda client: self._journal(client).dismiss(observer))
+
+    def takeEndings(
+        self, observer: str, limit: int, lease: float
+    ) -> Deferred[Sequence[JournalEntry]]:
+        """
+        See L{ISessionJournal.takeEndings}.
+        """
+        return self._work(lambda client: self._journal(client).take(observer, limit, lease))
+
+    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        See L{ISessionJournal.acknowledge}.
+        """
+        return self._work(lambda client: self._journal(client).acknowledge(observer, eventIDs))
+
+    def watchEndings(
+        self, ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        See L{ISessionNotices.watchEndings}.  L{close} ends it as well.
+        """
+        return self._notices.watch(ended, missed)
 
     async def iterSessions(self) -> AsyncIterator[tuple[str, Record]]:
         """
@@ -195,12 +207,6 @@ class RedisStore:
         See L{ISessionStoreAdministration.deleteOldSessions}.
         """
         return Deferred.fromCoroutine(self._deleteOld(60 * minutes))
-
-    def close(self) -> Deferred[None]:
-        """
-        See L{IConnectedStore.close}.
-        """
-        return self._handle.close()
 
     async def _deleteOld(self, age: float) -> int:
         """
@@ -241,75 +247,10 @@ class RedisStore:
         """
         return look(self._survey(client), bucket, cursor)
 
-    async def _check(self, client: IRedis) -> None:
+    async def _logIn(
+        self, change: Change, sessionKey: str, limit: SessionLimit, client: IRedis
+    ) -> LogIn:
         """
-        Look whether sessions can be kept there.
+        Let a limited number in.
         """
-        try:
-            infos = await client.everywhere("INFO")
-        except ServerError as e:
-            if e.code != "NOPERM":
-                raise
-            self._log.warn("{place} could not be checked: {error}", place=self._place, error=e)
-            return
-        check(infos, bool(self._place.nodes), self._place)
-
-    def _ask(self, operation: Callable[[IRedis], Deferred[Any]]) -> Deferred[Any]:
-        """
-        Carry out an operation of one step.
-        """
-        return self._handle.perform(operation).addErrback(refused)
-
-    def _work(self, steps: Callable[[IRedis], Coroutine[Any, Any, Any]]) -> Deferred[Any]:
-        """
-        Carry out an operation of several steps.
-        """
-        return self._handle.work(steps).addErrback(refused)
-
-    def _sweep(self, client: IRedis) -> Sweep:
-        """
-        What ends the sessions that have expired.
-        """
-        damaged = partial(self._operations.foundDamaged, client)
-        return Sweep(client, self._scripts, self._groups, self._time, damaged)
-
-    def _survey(self, client: IRedis) -> Survey:
-        """
-        What looks at many sessions.
-        """
-        damaged = partial(self._operations.foundDamaged, client)
-        return Survey(
-            client,
-            self._scripts,
-            self._keys,
-            groups=self._groups,
-            time=self._time,
-            damaged=damaged,
-        )
-
-    def _connect(self) -> IRedis:
-        """
-        A client, for the first operation.
-        """
-        if self._reactor is None:
-            from twisted.internet import reactor
-
-            self._reactor = reactor
-        return self._place.connect(self._reactor, self._scripts.all(), self._timeout)
-
-    def _compare(self, client: IRedis) -> Deferred[None]:
-        """
-        Compare the server's time with the clock.
-        """
-        before = self._present()[1]
-        asked = client.script(self._scripts.now, [self._keys.buckets[0].deadlines], [])
-        return asked.addCallback(
-            lambda reply: self._time.compare(before, float(reply), self._present()[1])
-        )
-
-    def _present(self) -> tuple[Any, float]:
-        """
-        The store's clock, and what it says.
-        """
-        clock = self.clock
-        return clock, seconds() if clock is None else clock.seconds()
+        return await self._admission(client).logIn(change, sessionKey, limit)

@@ -24,14 +24,16 @@ class Bucket:
     @ivar base: How they all begin: the tag that makes the slot.
     @ivar deadlines: A sorted set: handles by their deadlines.
     @ivar owners: A sorted set without scores: see L{ownerOf}.
+    @ivar observers: A set: who has to be told of endings.
     """
 
-    __slots__ = ("_record", "base", "deadlines", "owners")
+    __slots__ = ("_record", "base", "deadlines", "observers", "owners")
 
     def __init__(self, base: bytes) -> None:
         self.base = base
         self.deadlines = base + b"deadlines"
         self.owners = base + b"owners"
+        self.observers = base + b"observers"
         self._record = base + b"session:"
 
     def record(self, sid: str) -> bytes:
@@ -46,6 +48,28 @@ class Bucket:
         """
         return self.base + b"damaged:" + sid.encode()
 
+    def line(self, owner: bytes) -> tuple[bytes, bytes]:
+        """
+        Two sorted sets: the log-ins of an owner that are under way, in their
+        order, and until when they are.
+
+        @param owner: See L{ownerOf}.
+        """
+        return self.base + b"line:" + owner[:-1], self.base + b"until:" + owner[:-1]
+
+    def fence(self, owner: bytes) -> bytes:
+        """
+        A text: when all sessions of an owner were ended.
+        """
+        return self.base + b"fence:" + owner[:-1]
+
+    def journal(self, observer: str) -> bytes:
+        """
+        A sorted set: of which endings an observer has still to be told, by the
+        moment from which on that may be done.
+        """
+        return self.base + b"journal:" + text(observer)
+
     def keys(self, sid: str) -> tuple[bytes, bytes, bytes, bytes]:
         """
         All keys that one step on a session may touch.
@@ -58,6 +82,7 @@ class Keys:
     The names of all keys.
 
     @ivar buckets: The buckets.
+    @ivar channel: Where endings are told.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -70,6 +95,7 @@ class Keys:
             raise ValueError("the prefix of the keys is some text without braces")
         tags = (f"{{{prefix}:{number:02x}}}" for number in range(BUCKETS))
         self.buckets = [Bucket(tag.encode()) for tag in tags]
+        self.channel = f"{prefix}:ended".encode()
 
     def bucket(self, sid: str) -> Bucket:
         """

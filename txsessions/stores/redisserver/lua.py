@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import Final
 
 from ...lifetime import ABSOLUTE, IDLE
-from ..remembrance import RETENTION
 
 SLACK: Final = 7 * 86400
 """
@@ -34,11 +33,13 @@ end
 The present on the server's clock.
 """
 
-LIVE: Final = f"""
+EXACT: Final = """
 local function exact(number)
   return string.format('%.17g', number)
 end
+"""
 
+LIVE: Final = f"""
 -- The server forgets it at some time, if nobody else does.
 local function live(key, deadline)
   local now = present()
@@ -125,33 +126,5 @@ local function putAside(key, deadlines, owners, damaged, sid)
   redis.call('ZREM', deadlines, sid)
   redis.call('RENAME', key, damaged)
   redis.call('EXPIRE', damaged, {ASIDE})
-end
-"""
-
-FINISH: Final = f"""
--- Ends a session, and remembers that for a while.
-local function replace(key, reason)
-  redis.call('DEL', key)
-  redis.call('HSET', key, 'e', reason)
-  redis.call('EXPIRE', key, {RETENTION:.0f})
-end
-
--- Takes members out of a sorted set.
-local function remove(key, members)
-  for start = 1, #members, 1000 do
-    redis.call('ZREM', key, unpack(members, start, math.min(start + 999, #members)))
-  end
-end
-
--- Ends some sessions of a bucket, and takes them out of its sets together.
-local function finish(deadlines, owners, base, ended)
-  local sids, members = {{}}, {{}}
-  for number, each in ipairs(ended) do
-    replace(base .. 'session:' .. each.sid, each.reason)
-    sids[number] = each.sid
-    if each.owner then table.insert(members, memberOf(each.owner, each.sid)) end
-  end
-  remove(deadlines, sids)
-  remove(owners, members)
 end
 """

@@ -4,9 +4,10 @@ What each operation on one session asks, and what the answers mean.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from attrs import evolve
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -16,8 +17,9 @@ from ...record import Change, Record
 from ...redis.errors import ServerError
 from ...redis.interfaces import IRedis
 from ..servertime import ServerTime
-from .fields import Damaged, fromFields, toCreate, toSave
-from .keys import Keys
+from .fields import Damaged, fromFields, number, toCreate, toSave
+from .keys import Bucket, Keys, ownerOf
+from .ownerscripts import PROBE
 from .scripts import Scripts
 
 
@@ -28,10 +30,21 @@ class Operations:
 
     _log = Logger()
 
-    def __init__(self, keys: Keys, scripts: Scripts, time: ServerTime) -> None:
+    def __init__(
+        self,
+        keys: Keys,
+        scripts: Scripts,
+        time: ServerTime,
+        fenceOf: Callable[[Bucket], Bucket],
+    ) -> None:
+        """
+        @param fenceOf: Gives the bucket where the fences are for those in this
+            one.
+        """
         self._keys = keys
         self._scripts = scripts
         self._time = time
+        self._fenceOf = fenceOf
 
     def load(self, client: IRedis, sid: str, default: Any) -> Deferred[Any]:
         """
@@ -58,12 +71,37 @@ class Operations:
         saved = client.script(self._scripts.save, keys, toSave(change, self._time))
         return saved.addCallback(self._saved, change.sid)
 
-    def delete(self, client: IRedis, sid: str, reason: str) -> Deferred[Record | None]:
+    def logIn(self, client: IRedis, change: Change, till: bytes = b"") -> Deferred[int | None]:
+        """
+        Save a change that gives an owner, unless that is older than the end of
+        all his sessions.
+
+        @param till: Until when that may be done, on the server's clock; empty:
+            at any time; C{PROBE}: do nothing but to look whether it could be.
+        @return: A L{Deferred} that fires with the version after that, or with
+            C{None} if nothing was done; and fails as C{saveSession} does.
+        """
+        assert isinstance(change.sessionKey, str)
+        bucket, moment = self._keys.bucket(change.sid), change.authenticatedAt
+        keys = (*bucket.keys(change.sid), self._fenceOf(bucket).fence(ownerOf(change.sessionKey)))
+        isProbe = till == PROBE
+        arguments = toSave(
+            evolve(change, set={}, unset=frozenset()) if isProbe else change, self._time
+        )
+        arguments += (b"" if moment is None else number(self._time.toServer(moment)), till)
+        made = client.script(self._scripts.logIn, keys, arguments)
+        return made.addCallback(self._loggedIn, change.sid)
+
+    def delete(
+        self, client: IRedis, sid: str, reason: str, *owner: bytes
+    ) -> Deferred[Record | None]:
         """
         See L{ISessionStore.deleteSession}.
+
+        @param owner: End it only if this is its owner.
         """
         keys = self._keys.bucket(sid).keys(sid)
-        deleted = client.script(self._scripts.delete, keys, [sid, reason])
+        deleted = client.script(self._scripts.delete, keys, [sid, reason, *owner])
         return deleted.addCallback(self._deleted, client, sid)
 
     def has(self, client: IRedis, sid: str) -> Deferred[bool]:
@@ -125,6 +163,12 @@ class Operations:
         if reply[0] == b"damaged":
             raise self._corrupt(sid)
         raise SessionNotFound(sid)
+
+    def _loggedIn(self, reply: Sequence[Any], sid: str) -> int | None:
+        """
+        What came of a log-in.
+        """
+        return None if reply[0] in (b"ready", b"late") else self._saved(reply, sid)
 
     def _deleted(self, reply: Sequence[Any], client: IRedis, sid: str) -> Any:
         """

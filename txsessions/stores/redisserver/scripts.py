@@ -12,7 +12,10 @@ from typing import Final
 
 from ...lifetime import IDLE
 from ...redis.script import Script
-from .lua import FINISH, LIVE, PUT, PUT_ASIDE, READ, TIME
+from .ending import FINISH, FORGET, SHARE, writing
+from .journalscripts import ACKNOWLEDGE, DISMISS, ENROL, PEEK_ENDINGS, TAKE
+from .lua import EXACT, LIVE, PUT, PUT_ASIDE, READ, TIME
+from .ownerscripts import END_OWNED, FENCE, RESERVE
 
 _CREATE: Final = """
 local key, deadlines, owners = KEYS[1], KEYS[2], KEYS[3]
@@ -24,7 +27,7 @@ live(key, tonumber(ARGV[2]))
 return 1
 """
 
-_SAVE: Final = """
+_CHECK: Final = """
 local key, deadlines, owners = KEYS[1], KEYS[2], KEYS[3]
 local sid, version, verifier, touched = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local record, problem, reason = read(key)
@@ -33,12 +36,17 @@ if problem then return {problem, reason} end
 if version ~= '' and tonumber(version) ~= record.version then return {'conflict'} end
 if verifier ~= '' and string.sub(verifier, 2) ~= record.verifier then return {'conflict'} end
 local before = deadlineOf(record)
-if touched ~= '' then
-  if tonumber(touched) >= before then return {'ended', reasonOf(record)} end
-  if tonumber(touched) > record.modified then
-    record.modified = tonumber(touched)
-    redis.call('HSET', key, 'm', touched)
-  end
+touched = tonumber(touched)
+if touched and touched >= before then return {'ended', reasonOf(record)} end
+"""
+"""
+Whether a change applies: C{record} is what it applies to.
+"""
+
+_APPLY: Final = """
+if touched and touched > record.modified then
+  record.modified = touched
+  redis.call('HSET', key, 'm', ARGV[4])
 end
 if ARGV[5] == '' then
   record.version = record.version + 1
@@ -83,9 +91,8 @@ local key, deadlines, owners, sid = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local record, problem, fields = readWhole(key)
 if problem == 'damaged' then putAside(key, deadlines, owners, KEYS[4], sid) end
 if problem then return {problem} end
-replace(key, ARGV[2])
-redis.call('ZREM', deadlines, sid)
-if record.owner then redis.call('ZREM', owners, memberOf(record.owner, sid)) end
+if ARGV[3] and record.owner ~= ARGV[3] then return {'another'} end
+finish(deadlines, owners, baseOf(key), {{sid = sid, reason = ARGV[2], owner = record.owner}})
 return {'deleted', fields}
 """
 
@@ -176,31 +183,50 @@ class Scripts:
 
     @ivar create: Inserts a record if there is none.
     @ivar save: Applies a change.
-    @ivar delete: Ends a session.
+    @ivar logIn: Applies a change that gives an owner, unless that is too late.
+    @ivar delete: Ends a session, perhaps only that of a certain owner.
     @ivar setAside: Puts a damaged record aside.
     @ivar now: The present.
     @ivar peek: The present, and what is due first in each bucket.
     @ivar claim: Ends what is due in some buckets.
     @ivar owned: The sessions of an owner in some buckets.
     @ivar disown: Takes a session out of the index where it does not belong.
+    @ivar reserve: Puts a log-in into the line of its owner.
+    @ivar endOwned: Ends the sessions of an owner in some buckets.
     @ivar deleteOld: Ends those of some sessions that nobody touched for long.
+    @ivar enrol: Begins to write endings down for an observer.
+    @ivar dismiss: Ends that, and forgets what is there.
+    @ivar peekEndings: What an observer has still to be told, and nobody has.
+    @ivar take: Gives some of that to somebody.
+    @ivar acknowledge: Forgets what an observer has been told.
     """
 
-    def __init__(self, time: str = TIME) -> None:
+    def __init__(self, time: str = TIME, share: int = SHARE) -> None:
         """
         @param time: Defines the function C{present}, in Lua.
+        @param share: How many endings each bucket holds for one observer.
         """
-        live, aside = time + LIVE, READ + PUT_ASIDE
+        exact = time + EXACT
+        live, aside = exact + LIVE, READ + PUT_ASIDE
+        finish = exact + READ + FORGET + writing(share) + FINISH
         self.create = Script("create", live + PUT + _CREATE)
-        self.save = Script("save", live + PUT + aside + _SAVE)
-        self.delete = Script("delete", aside + FINISH + _DELETE)
+        self.save = Script("save", live + PUT + aside + _CHECK + _APPLY)
+        self.logIn = Script("logIn", finish + LIVE + PUT + PUT_ASIDE + _CHECK + FENCE + _APPLY)
+        self.delete = Script("delete", finish + PUT_ASIDE + _DELETE)
         self.setAside = Script("setAside", aside + _SET_ASIDE)
-        self.now = Script("now", live + _NOW)
-        self.peek = Script("peek", live + _PEEK)
-        self.claim = Script("claim", live + aside + FINISH + _CLAIM)
+        self.now = Script("now", exact + _NOW)
+        self.peek = Script("peek", exact + _PEEK)
+        self.claim = Script("claim", finish + PUT_ASIDE + _CLAIM)
         self.owned = Script("owned", _OWNED)
         self.disown = Script("disown", READ + _DISOWN)
-        self.deleteOld = Script("deleteOld", READ + FINISH + _DELETE_OLD)
+        self.reserve = Script("reserve", exact + RESERVE)
+        self.endOwned = Script("endOwned", finish + PUT_ASIDE + END_OWNED)
+        self.deleteOld = Script("deleteOld", finish + _DELETE_OLD)
+        self.enrol = Script("enrol", ENROL)
+        self.dismiss = Script("dismiss", FORGET + DISMISS)
+        self.peekEndings = Script("peekEndings", exact + FORGET + PEEK_ENDINGS)
+        self.take = Script("take", exact + FORGET + TAKE)
+        self.acknowledge = Script("acknowledge", FORGET + ACKNOWLEDGE)
 
     def all(self) -> list[Script]:
         """

@@ -14,7 +14,8 @@ from ...lifetime import deadline
 from ...redis.interfaces import IRedis
 from ..claim import Claim, Ending
 from ..servertime import ServerTime
-from .fields import Damaged, fromFields, number
+from .claimed import endingsOf
+from .fields import number
 from .keys import BUCKETS, Bucket
 from .scripts import Scripts
 from .together import together
@@ -132,7 +133,7 @@ class Sweep:
         replies = await together(self._ask(group) for group in groups)
         endings: list[Ending] = []
         for group, (claimed, following) in zip(groups, replies, strict=True):
-            endings += self._endings(claimed)
+            endings += endingsOf(claimed, self._time, self._damaged)
             for due, first in zip(group, following, strict=True):
                 del firsts[due.bucket]
                 if first is not None:
@@ -166,22 +167,3 @@ class Sweep:
         for due in group:
             arguments += (due.bucket.base, number(due.bound), due.count)
         return self._client.script(self._scripts.claim, keys, arguments)
-
-    def _endings(self, claimed: Sequence[Sequence[Any]]) -> list[Ending]:
-        """
-        What has been claimed; what is damaged is told.
-        """
-        endings = []
-        for handle, *rest in claimed:
-            sid = handle.decode()
-            if not rest:
-                self._damaged(sid, ())
-                continue
-            reason, fields = rest
-            try:
-                record = fromFields(sid, fields, self._time)
-            except Damaged:
-                self._damaged(sid, fields)
-            else:
-                endings.append(Ending(record, reason.decode()))
-        return endings
