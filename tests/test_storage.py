@@ -20,8 +20,15 @@ from twisted.internet.task import Clock
 from zope.interface.verify import verifyObject
 
 from txsessions.errors import CorruptRecord, StoreUnavailable
-from txsessions.interfaces import ISessionStorage, ISessionStore, ISessionSweep
+from txsessions.interfaces import (
+    IRecordedStorage,
+    ISessionStorage,
+    ISessionStore,
+    ISessionSweep,
+)
 from txsessions.lifetime import IDLE
+from txsessions.ownid import OWN_ID, ownIDOf
+from txsessions.record import Record
 from txsessions.stores import StoreStorage, ToldStore, openStore
 from txsessions.stores import storage as module
 from txsessions.stores.memory import MemoryStore
@@ -230,18 +237,47 @@ class TestHandles:
 
     def test_record(self, clock: Clock) -> None:
         """
-        The record of a session tells neither its id nor opens to any token; it lives for a
-        month, or as long as is said.
+        The record of a session has its id and opens to no token; it lives for a month, or as
+        long as is said.
         """
         for options, timeout in (({}, TIMEOUT), ({"sessionTimeout": 60.0}, 60.0)):
             store = MemoryStore(clock)
             resultOf(StoreStorage(store, **options).createSession(b"token"))
             record = resultOf(store.loadSession(sidsOf(b"token")[0]))
             assert (record.verifier, record.sessionKey) == (bytes(32), None)
-            assert not record.attributes
+            assert record.attributes == {OWN_ID: b'"bytes:746f6b656e"'}
             assert record.created == record.lastModified == clock.seconds()
             assert (record.sessionTimeout, record.absoluteTimeout) == (timeout, None)
         assert TIMEOUT == 30 * 24 * 3600
+
+    @given(st.integers() | st.binary())
+    def test_ownID(self, sessionID: Any) -> None:
+        """
+        The record gives the id back as it was, however large a number is.
+        """
+        for each in (sessionID, 2**20000 + 1, -(2**20000)):
+            record = StoreStorage(MemoryStore())._recordOf(each, "0" * 32)
+            assert ownIDOf(record) == each and type(ownIDOf(record)) is type(each)
+
+    @pytest.mark.parametrize("text", [b'"int:zz"', b'"bytes:1"', b"1", b'"x:1"', b"\xff", b'"int:'])
+    def test_noOwnID(self, text: bytes) -> None:
+        """
+        What somebody else has written there is no id, and no trouble.
+        """
+        record = Record("0" * 32, bytes(32), 0.0, 0.0, 1.0, attributes={OWN_ID: text})
+        assert ownIDOf(record) is None
+
+    def test_records(self) -> None:
+        """
+        Who asks for it gets the record of the session that has begun or ended, once.
+        """
+        storage = IRecordedStorage(MemoryStore())
+        assert verifyObject(IRecordedStorage, storage)
+        record = resultOf(storage.beginSession(7))
+        assert (record.sid, ownIDOf(record)) == (sidsOf(7)[0], 7)
+        assert resultOf(storage.beginSession(7)) is None
+        assert resultOf(storage.endSession(7)) == record
+        assert resultOf(storage.endSession(7)) is None
 
 
 class TestTime:
@@ -298,8 +334,10 @@ class Hasty(StoreStorage):
     Broken on purpose: it does not look whether another life began at the same moment.
     """
 
-    async def _create(self, sessionID: Any) -> bool:
-        return not await self._has(sessionID) and await self._begin(sidsOf(sessionID)) is not None
+    async def _create(self, sessionID: Any) -> Any:
+        if await self._has(sessionID):
+            return None
+        return await self._begin(sessionID, sidsOf(sessionID))
 
 
 class Blind(StoreStorage):
@@ -307,8 +345,8 @@ class Blind(StoreStorage):
     Broken on purpose: it takes the first life that is free without looking at the others.
     """
 
-    async def _create(self, sessionID: Any) -> bool:
-        return await self._begin(sidsOf(sessionID)) is not None
+    async def _create(self, sessionID: Any) -> Any:
+        return await self._begin(sessionID, sidsOf(sessionID))
 
 
 class Greedy(StoreStorage):
@@ -316,10 +354,10 @@ class Greedy(StoreStorage):
     Broken on purpose: it looks first and destroys then, and takes that for its own doing.
     """
 
-    async def _destroy(self, sessionID: Any) -> bool:
+    async def _destroy(self, sessionID: Any) -> Any:
         was = await self._has(sessionID)
         await super()._destroy(sessionID)
-        return was
+        return was or None
 
 
 def balances(

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from zope.interface.interface import InterfaceClass
 
 from .feed import SessionFeed
 from .interfaces import ISessionEvent
@@ -193,13 +194,10 @@ class EventPublisher:
 
     def _find(self, observer: Any) -> Subscription | None:
         """
-        The subscription of an observer; a method that is looked up once more is
-        the same one.
+        The subscription of an observer.
         """
         for each in self._subscriptions:
-            if each.observer is observer or (
-                isinstance(observer, MethodType) and each.observer == observer
-            ):
+            if isSame(each.observer, observer):
                 return each
         return None
 
@@ -292,15 +290,23 @@ class EventPublisher:
         return left
 
 
-def checkKinds(kinds: tuple[Any, ...]) -> None:
+def checkKinds(kinds: tuple[Any, ...], base: Any = ISessionEvent) -> None:
     """
     Refuse what is no kind of events.
 
+    @param base: The interface that all of them have to extend.
     @raise TypeError: It is none.
     """
     for kind in kinds:
-        if not getattr(kind, "isOrExtends", lambda other: False)(ISessionEvent):
+        if not isinstance(kind, InterfaceClass) or not kind.isOrExtends(base):
             raise TypeError(
-                f"{kind!r} is no kind of events: give ISessionEvent, ISessionCreated, "
-                "ISessionDestroyed, ISessionExpired or ISessionReworked"
+                f"{kind!r} is none of the kinds of events that can be told here: "
+                f"give {base.__name__}, or an interface that extends it"
             )
+
+
+def isSame(one: Any, other: Any) -> bool:
+    """
+    Whether this is the same observer.  A method that is looked up once more is.
+    """
+    return one is other or (isinstance(one, MethodType) and bool(one == other))

@@ -12,10 +12,10 @@ from twisted.python.runtime import seconds
 from zope.interface import implementer
 
 from ..errors import StoreUnavailable
-from ..interfaces import ISessionStorage, ISessionStore
+from ..interfaces import IRecordedStorage, ISessionStorage, ISessionStore
 from ..lifetime import LOGOUT, REVOKED
+from ..ownid import OWN_ID, handleOf, textOf
 from ..record import Record
-from ..token import sidOf
 from .own import ISimpleSessionStore
 
 TIMEOUT: Final = 30 * 24 * 3600.0
@@ -37,7 +37,7 @@ The verifier of a session that no token opens: nothing with this digest is known
 """
 
 
-@implementer(ISessionStorage)
+@implementer(IRecordedStorage)
 class StoreStorage:
     """
     Keeps which sessions there are in an L{ISessionStore}.  Any number of
@@ -53,7 +53,10 @@ class StoreStorage:
     begins.
 
     A session that is not destroyed expires like any other, when whoever sweeps
-    the store ends it.
+    the store ends it.  Its record has the id, so that whoever is told of the end
+    knows which session it was.
+
+    @ivar store: See L{IRecordedStorage}.
     """
 
     def __init__(self, store: Any, sessionTimeout: float = TIMEOUT) -> None:
@@ -62,14 +65,14 @@ class StoreStorage:
         @param sessionTimeout: How long a session lives that nobody destroys, in
             seconds from its creation.
         """
-        self._store = ISessionStore(store)
+        self.store = ISessionStore(store)
         self._sessionTimeout = sessionTimeout
 
     def createSession(self, sessionID: int | bytes) -> Deferred[bool]:
         """
         See L{ISessionStorage.createSession}.
         """
-        return Deferred.fromCoroutine(self._create(sessionID))
+        return self.beginSession(sessionID).addCallback(_isRecord)
 
     def hasSession(self, sessionID: int | bytes) -> Deferred[bool]:
         """
@@ -81,9 +84,21 @@ class StoreStorage:
         """
         See L{ISessionStorage.destroySession}.
         """
+        return self.endSession(sessionID).addCallback(_isRecord)
+
+    def beginSession(self, sessionID: int | bytes) -> Deferred[Record | None]:
+        """
+        See L{IRecordedStorage.beginSession}.
+        """
+        return Deferred.fromCoroutine(self._create(sessionID))
+
+    def endSession(self, sessionID: int | bytes) -> Deferred[Record | None]:
+        """
+        See L{IRecordedStorage.endSession}.
+        """
         return Deferred.fromCoroutine(self._destroy(sessionID))
 
-    async def _create(self, sessionID: int | bytes) -> bool:
+    async def _create(self, sessionID: int | bytes) -> Record | None:
         """
         Begin a life, unless there is one.
 
@@ -92,29 +107,30 @@ class StoreStorage:
         sids = sidsOf(sessionID)
         for _ in sids:
             if await self._has(sessionID):
-                return False
-            mine = await self._begin(sids)
+                return None
+            mine = await self._begin(sessionID, sids)
             if mine is None:
-                return False
-            others = [sid for sid in sids if sid != mine]
-            if not await _live(others, self._store):
-                return True
+                return None
+            others = [sid for sid in sids if sid != mine.sid]
+            if not await _live(others, self.store):
+                return mine
             # Somebody took another number at the same moment, when an end was
             # forgotten.  Both take back what they began, and meet at the next.
-            if await self._store.deleteSession(mine, REVOKED) is None:
-                return True
+            if await self.store.deleteSession(mine.sid, REVOKED) is None:
+                return mine
         raise _tooOften()
 
-    async def _begin(self, sids: list[str]) -> str | None:
+    async def _begin(self, sessionID: int | bytes, sids: list[str]) -> Record | None:
         """
         Begin the first life that has not been.
 
-        @return: Its C{sid}, or C{None} when somebody else did so first.
+        @return: Its record, or C{None} when somebody else did so first.
         """
         for sid in sids:
-            if await self._store.createSession(self._recordOf(sid)):
-                return sid
-            if await self._store.hasSession(sid):
+            record = self._recordOf(sessionID, sid)
+            if await self.store.createSession(record):
+                return record
+            if await self.store.hasSession(sid):
                 return None
         raise _tooOften()
 
@@ -124,25 +140,27 @@ class StoreStorage:
         are asked for only if it is not.
         """
         first, *others = sidsOf(sessionID)
-        return await self._store.hasSession(first) or bool(await _live(others, self._store))
+        return await self.store.hasSession(first) or bool(await _live(others, self.store))
 
-    async def _destroy(self, sessionID: int | bytes) -> bool:
+    async def _destroy(self, sessionID: int | bytes) -> Record | None:
         """
         End the life that there is.
         """
         first, *others = sidsOf(sessionID)
-        if await self._store.deleteSession(first, LOGOUT) is not None:
-            return True
-        for sid in await _live(others, self._store):
-            if await self._store.deleteSession(sid, LOGOUT) is not None:
-                return True
-        return False
+        last: Record | None = await self.store.deleteSession(first, LOGOUT)
+        if last is not None:
+            return last
+        for sid in await _live(others, self.store):
+            last = await self.store.deleteSession(sid, LOGOUT)
+            if last is not None:
+                return last
+        return None
 
-    def _recordOf(self, sid: str) -> Record:
+    def _recordOf(self, sessionID: int | bytes, sid: str) -> Record:
         """
-        The record of a life that begins now.  It does not tell the id.
+        The record of a life that begins now.
         """
-        clock = self._store.clock
+        clock = self.store.clock
         now = seconds() if clock is None else clock.seconds()
         return Record(
             sid=sid,
@@ -150,24 +168,17 @@ class StoreStorage:
             created=now,
             lastModified=now,
             sessionTimeout=self._sessionTimeout,
+            attributes={OWN_ID: textOf(sessionID)},
         )
 
 
 def sidsOf(sessionID: int | bytes) -> list[str]:
     """
-    The public handles of all lives of an id, the first life's first.  No two
-    ids have one in common, and neither does a token.
+    The public handles of all lives of an id, the first life's first.
 
     @raise TypeError: It is no L{int} and no L{bytes}.
     """
-    if isinstance(sessionID, int):
-        length = sessionID.bit_length() // 8 + 1
-        text = b"int\0" + sessionID.to_bytes(length, "big", signed=True)
-    elif isinstance(sessionID, bytes):
-        text = b"bytes\0" + sessionID
-    else:
-        raise TypeError(f"a session ID is an int or bytes, and no {type(sessionID).__name__}")
-    return [sidOf(b"txsessions storage\0%d\0%b" % (life, text)) for life in range(LIVES)]
+    return [handleOf(sessionID, life) for life in range(LIVES)]
 
 
 async def _live(sids: list[str], store: Any) -> list[str]:
@@ -183,6 +194,13 @@ async def _live(sids: list[str], store: Any) -> list[str]:
     return live
 
 
+def _isRecord(record: Record | None) -> bool:
+    """
+    Whether there is one.
+    """
+    return record is not None
+
+
 def _tooOften() -> StoreUnavailable:
     """
     The error for an id of which no number is left.
@@ -193,5 +211,5 @@ def _tooOften() -> StoreUnavailable:
     )
 
 
-registerAdapter(StoreStorage, ISessionStore, ISessionStorage)
-registerAdapter(StoreStorage, ISimpleSessionStore, ISessionStorage)
+registerAdapter(StoreStorage, ISessionStore, ISessionStorage, IRecordedStorage)
+registerAdapter(StoreStorage, ISimpleSessionStore, ISessionStorage, IRecordedStorage)
