@@ -154,6 +154,29 @@ async def load(path: str) -> int:
     return int(found.version)
 
 
+async def sweep(path: str) -> int:
+    """
+    End what has expired.
+
+    @return: How much that was.
+    """
+    store = SQLiteStore(path)
+    claim = await store.claimExpired(1000)
+    await store.close()
+    return len(claim.endings)
+
+
+async def takeAndDie(path: str, lease: str) -> None:
+    """
+    Take the endings of an observer, say which, and die before acknowledging
+    them.
+    """
+    store = SQLiteStore(path)
+    entries = await store.takeEndings("mail", 3, float(lease))
+    print(json.dumps([entry.eventID for entry in entries]), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 class TornStore(SQLiteStore):
     """
     Broken on purpose: looks for room in one transaction and logs in in another
@@ -207,6 +230,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "unprivileged": unprivileged,
     "load": load,
     "logIn": logIn,
+    "sweep": sweep,
+    "takeAndDie": takeAndDie,
 }
 
 

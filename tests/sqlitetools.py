@@ -94,11 +94,16 @@ class CountingReactor:
 async def run(script: str, *arguments: str, status: int = 0) -> str:
     """
     What a Python program of ours prints.
+
+    @param status: With what it is to end; C{-9} if it is to be killed.
     """
-    output, errors, found = await getProcessOutputAndValue(
+    process = getProcessOutputAndValue(
         sys.executable,
         ["-W", "error", str(HERE / script), *arguments],
         env={**os.environ, "PYTHONPATH": str(HERE.parent)},
     )
+    # One that is killed is told of as a failure.
+    process.addErrback(lambda failure: (*failure.value[:2], -failure.value[2]))
+    output, errors, found = await process
     assert found == status, errors.decode() + output.decode()
     return str(output.decode())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ import pytest
 import pytest_twisted
 from sqlitetools import SID, newRecord, run, sidOf
 from twisted.internet.defer import ensureDeferred, gatherResults
+from twisted.internet.task import Clock
+from twisted.python.runtime import seconds
 
 from txsessions.stores.sqlite import SQLiteStore
 
@@ -111,6 +114,58 @@ class TestKilled:
         """
         arguments = ("--task", "open", "--kills", "40", "--seed", "1")
         assert ", 0 troubles" in await run("killsqlite.py", *arguments)
+
+
+class TestTold:
+    """
+    Endings that are told of while processes are killed.
+    """
+
+    @pytest_twisted.ensureDeferred
+    async def test_whileTelling(self) -> None:
+        """
+        Each ending is in the journal until it was told, and none is told that
+        never was, however processes are killed.
+        """
+        found = await run("sqlitejournalkills.py", "--kills", "40", "--seed", "1")
+        assert ", 0 troubles" in found
+        assert not re.search(r"\b0 (ended|told|left)", found)
+
+    @pytest_twisted.ensureDeferred
+    async def test_torn(self) -> None:
+        """
+        The same finds endings that are written down in another transaction.
+        """
+        arguments = ("--kills", "25", "--variant", "torn", "--seed", "1")
+        assert "were lost" in await run("sqlitejournalkills.py", *arguments, status=1)
+
+    @pytest_twisted.ensureDeferred
+    async def test_takenOver(self, tmp_path: Path) -> None:
+        """
+        What a process was given that was killed comes to another one when the
+        lease has run out, and not before; what nobody had comes at once.
+        """
+        path = tmp_path / "sessions.db"
+        clock = Clock()
+        clock.advance(seconds())
+        store = SQLiteStore(path, clock=clock)
+        await store.enrol("mail")
+        for number in range(5):
+            await store.createSession(newRecord(sidOf(number)))
+            await store.deleteSession(sidOf(number))
+        taken = json.loads(await run("sqlitechild.py", "takeAndDie", str(path), "600", status=-9))
+        assert len(taken) == 3
+        free = await store.takeEndings("mail", 9, 3600.0)
+        assert [entry.record.sid for entry in free] == [sidOf(3), sidOf(4)]
+        clock.advance(590)
+        assert await store.takeEndings("mail", 9, 60.0) == []
+        clock.advance(seconds() - clock.seconds() + 600)
+        over = await store.takeEndings("mail", 9, 60.0)
+        assert [(entry.eventID, entry.attempt) for entry in over] == [(each, 2) for each in taken]
+        await store.acknowledge("mail", taken)
+        clock.advance(61)
+        assert await store.takeEndings("mail", 9, 60.0) == []
+        await store.close()
 
 
 class TestLimits:
