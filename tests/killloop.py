@@ -25,7 +25,8 @@ from zope.interface import implementer
 from txsessions.errors import CorruptRecord
 from txsessions.record import Change, Record
 from txsessions.stores.files.directory import Directory
-from txsessions.stores.files.shard import SUFFIX, TEMPORARY, Shard, shardOf
+from txsessions.stores.files.folder import TEMPORARY
+from txsessions.stores.files.shard import SUFFIX, Shard, shardOf
 from txsessions.stores.files.text import End
 from txsessions.stores.json import JSONStore
 

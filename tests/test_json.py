@@ -16,8 +16,12 @@ import pytest_twisted
 
 from txsessions.errors import InvalidSessionData, SessionEnded, SessionNotFound, StoreUnusable
 from txsessions.lifetime import LOGOUT
-from txsessions.record import Change
+from txsessions.record import Change, Record
+from txsessions.stores.files.shard import Shard
+from txsessions.stores.files.survey import REST
+from txsessions.stores.files.text import End
 from txsessions.stores.json import JSONStore
+from txsessions.stores.lookout import INTERVAL
 from txsessions.stores.remembrance import RETENTION
 from txsessions.testing.contract import (
     AdministrationContract,
@@ -25,7 +29,11 @@ from txsessions.testing.contract import (
     ConnectedContract,
     CorruptionContract,
     DurabilityContract,
+    DurableJournalContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
     promise,
@@ -44,6 +52,10 @@ class TestJSONStore(
     StoreContract,
     SweepContract,
     IndexContract,
+    OwnersContract,
+    JournalContract,
+    DurableJournalContract,
+    NoticesContract,
     AdministrationContract,
     ConnectedContract,
     DurabilityContract,
@@ -53,6 +65,8 @@ class TestJSONStore(
     """
     A store in files keeps what every store promises.
     """
+
+    noticeDelay = 2 * INTERVAL
 
     @pytest.fixture(autouse=True)
     def place(self, tmp_path: Any) -> None:
@@ -180,7 +194,7 @@ class TestJSONStore(
         """
         No more than so many ends are remembered, those that came last.
         """
-        store._survey._index._maximum = 3
+        store._keeper._index._maximum = 3
         records = [await self.newSession(store) for _ in range(5)]
         for record in records:
             await store.deleteSession(record.sid)
@@ -224,21 +238,36 @@ class TestJSONStore(
     @promise
     async def test_readsWhatHasChanged(self, store: JSONStore) -> None:
         """
-        A file is not read again for a search when nothing in its directory has
+        A file is not read again for a sweep when nothing in its directory has
         changed for a while.
         """
-        record = await self.newSession(store, sessionKey="anna")
+        record = await self.newSession(store)
         age(store, record.sid)
-        assert await store.findSessions("anna") == [record]
+        await store.claimExpired(1)
         reads: list[str] = []
         survey = store._survey
         learn = survey._learn
         survey._learn = lambda shard, files: reads.extend(files) or learn(shard, files)
-        assert await store.findSessions("anna") == [record]
+        await self.advance(REST)
+        await store.claimExpired(1)
         assert reads == []
         await self.newSession(store, sid=record.sid[:2] + "0" * 30)
-        assert await store.findSessions("anna") == [record]
+        await self.advance(REST)
+        await store.claimExpired(1)
         assert set(reads) == {record.sid, record.sid[:2] + "0" * 30}
+
+    @promise
+    async def test_findsWithoutReadingOthers(self, store: JSONStore) -> None:
+        """
+        To find the sessions of an owner no other session is read.
+        """
+        record = await self.newSession(store, sessionKey="anna")
+        for _ in range(5):
+            await self.newSession(store, sessionKey="bert")
+        read: list[str] = []
+        store._directory._openShard = spy(read)
+        assert await store.findSessions("anna") == [record]
+        assert read == [record.sid]
 
     @promise
     async def test_notToBeKept(self, store: JSONStore) -> None:
@@ -291,6 +320,19 @@ def directoriesOf(store: JSONStore) -> Iterator[str]:
     All directories of a store.
     """
     return (place for place, _, _ in os.walk(store.path))
+
+
+def spy(read: list[str]) -> type[Shard]:
+    """
+    A shard that notes what is read.
+    """
+
+    class Spy(Shard):
+        def read(self, sid: str) -> Record | End | None:
+            read.append(sid)
+            return super().read(sid)
+
+    return Spy
 
 
 def age(store: JSONStore, sid: str) -> None:

@@ -26,9 +26,12 @@ from twisted.internet.utils import getProcessOutputAndValue
 from txsessions.errors import StoreTimedOut
 from txsessions.record import Change, Record
 from txsessions.stores.files import directory as directoryModule
-from txsessions.stores.files import shard as shardModule
+from txsessions.stores.files import folder as folderModule
+from txsessions.stores.files.directory import Directory
+from txsessions.stores.files.folder import TEMPORARY
+from txsessions.stores.files.journal import Journal
 from txsessions.stores.files.keeper import Keeper
-from txsessions.stores.files.shard import TEMPORARY, Shard
+from txsessions.stores.files.shard import Shard
 from txsessions.stores.files.text import Damaged, End, decode, encodeRecord
 from txsessions.stores.index import Index
 from txsessions.stores.json import JSONStore
@@ -110,8 +113,8 @@ class UnsyncedShard(Shard):
         Write, and do not sync.
         """
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-        descriptor = shardModule.os.open(TEMPORARY, flags, 0o600, dir_fd=self._descriptor)
-        shardModule.os.write(descriptor, text)
+        descriptor = folderModule.os.open(TEMPORARY, flags, 0o600, dir_fd=self._descriptor)
+        folderModule.os.write(descriptor, text)
         os.close(descriptor)
 
 
@@ -139,16 +142,18 @@ class TestCrash:
         """
         record = Record(SID, bytes(32), 0, 0, 1e6, attributes={"data:a": b'"%s"' % (b"a" * 500)})
         change = Change(SID, set={"data:a": b'"%s"' % (b"b" * 700)})
-        os.mkdir(tmp_path / "aside")
+        os.mkdir(tmp_path / "journal")
+        journal = Journal(Directory(str(tmp_path), print), print)
         count = 0
         for number, end in enumerate((False, True)):
             place = tmp_path / f"0{number}"
             place.mkdir()
             (place / f"{SID}.json").write_bytes(encodeRecord(record))
             with pytest.MonkeyPatch.context() as patch:
-                recorder = Recorder({f"{SID}.json": encodeRecord(record)})
-                patch.setattr(shardModule, "os", recorder)
-                keeper = Keeper(Index())
+                path = f"0{number}/{SID}.json"
+                recorder = Recorder({path: encodeRecord(record)}, str(tmp_path))
+                patch.setattr(folderModule, "os", recorder)
+                keeper = Keeper(Index(), journal)
                 with shardClass(str(place), str(tmp_path / "aside"), 1, print) as shard:
                     if end:
                         keeper.end(shard, SID, lambda record: "logout", 5)
@@ -156,19 +161,19 @@ class TestCrash:
                         keeper.save(shard, change)
                 recorder.acknowledge()
             count += sum(
-                not self.isFine(end, isAcknowledged, files)
+                not self.isFine(end, isAcknowledged, files.get(path, b""))
                 for isAcknowledged, files in crashes(recorder)
             )
         return count
 
-    def isFine(self, isEnd: bool, isAcknowledged: bool, files: dict[str, bytes]) -> bool:
+    def isFine(self, isEnd: bool, isAcknowledged: bool, text: bytes) -> bool:
         """
         Whether a session is as it was or as it was to be, and as it was to be
         if that was acknowledged.
         """
         try:
-            found = decode(SID, files[f"{SID}.json"])
-        except (Damaged, KeyError):
+            found = decode(SID, text)
+        except Damaged:
             return False
         isNew = isinstance(found, End) if isEnd else getattr(found, "version", None) == 2
         return isNew or (not isAcknowledged and getattr(found, "version", None) == 1)
@@ -244,7 +249,7 @@ class TestFull:
         await newSession(store)
         version = 1
         for call in ("open", "write", "fsync", "rename"):
-            monkeypatch.setattr(shardModule, "os", Failing(call))
+            monkeypatch.setattr(folderModule, "os", Failing(call))
             with pytest.raises(Exception, match="cannot be reached now: No space left"):
                 await store.saveSession(Change(SID, set={"data:a": b'"%s"' % call.encode()}))
             monkeypatch.undo()

@@ -286,7 +286,7 @@ class TestQuarantine:
         """
         clock = Clock()
         store = JSONStore(str(tmp_path / "sessions"), clock=clock)
-        await store.setup()
+        await store.createSession(newRecord())
         body = b'{"other":1}'
         check = text._check(2, "session", body).encode()
         newer = b'{"format":2,"check":"%s","kind":"session","body":%s}' % (check, body)

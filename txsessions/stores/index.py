@@ -70,6 +70,13 @@ class Index:
         """
         return iter([sid for sid, known in self._known.items() if known.isLive])
 
+    def isLive(self, sid: str) -> bool:
+        """
+        Whether a session is known to be live.
+        """
+        known = self._known.get(sid)
+        return known is not None and known.isLive
+
     def signature(self, sid: str) -> Any:
         """
         What tells the text that is known of a session from a later one.

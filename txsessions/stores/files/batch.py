@@ -4,7 +4,8 @@ A batch of what a store is asked, done on its files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import groupby
 from typing import Any
 
@@ -13,6 +14,7 @@ from twisted.python.failure import Failure
 
 from ...errors import SessionError
 from .directory import Directory
+from .owners import Owners, bucketOf
 
 
 @attrs.frozen
@@ -24,11 +26,21 @@ class Request:
     @ivar arguments: What it is called with.
     @ivar shard: The name of a shard that is opened for it, and given to it as
         its first argument; C{None}: it concerns more than one, or none.
+    @ivar owned: An owner, and the C{sid} of a session that may get this owner
+        by it; C{None}: none does.
     """
 
     function: Callable[..., Any]
     arguments: tuple[Any, ...] = attrs.field(repr=False)
     shard: str | None = None
+    owned: tuple[str, str] | None = attrs.field(repr=False, default=None)
+
+    @property
+    def kind(self) -> tuple[bool, bool]:
+        """
+        What is done together is alike in this.
+        """
+        return self.shard is not None, self.owned is not None
 
 
 class Performer:
@@ -40,11 +52,13 @@ class Performer:
     after all that came before it and before all that comes after.
 
     @ivar _directory: Where the files are.
+    @ivar _owners: Which sessions an owner has.
     @ivar _isReady: Whether the directory has been made ready.
     """
 
-    def __init__(self, directory: Directory) -> None:
+    def __init__(self, directory: Directory, owners: Owners) -> None:
         self._directory = directory
+        self._owners = owners
         self._isReady = False
 
     def perform(self, requests: Sequence[Request]) -> Sequence[Any]:
@@ -57,8 +71,10 @@ class Performer:
         if failure is not None:
             return [failure] * len(requests)
         outcomes: list[Any] = []
-        for isForOne, some in groupby(requests, lambda request: request.shard is not None):
-            if isForOne:
+        for (isForOne, isGiving), some in groupby(requests, lambda request: request.kind):
+            if isGiving:
+                outcomes += self._performGiving(list(some))
+            elif isForOne:
                 outcomes += self._performForOne(list(some))
             else:
                 outcomes += [self._outcome(each.function, *each.arguments) for each in some]
@@ -82,6 +98,30 @@ class Performer:
                 return outcome
             self._isReady = True
         return None
+
+    def _performGiving(self, requests: list[Request]) -> list[Any]:
+        """
+        Do requests that concern one session each and give it an owner: say so
+        where the sessions of the owners are listed, and keep others from these
+        owners until it is done.
+        """
+        outcomes: list[Any] = [None] * len(requests)
+        with ExitStack() as stack:
+            listed: list[int] = []
+            for bucket, some in _byBucket(requests):
+                owned = [requests[number].owned for number in some]
+                found = self._outcome(self._owners.enter, stack, bucket, owned)
+                if isinstance(found, Failure):
+                    for number in some:
+                        outcomes[number] = found
+                else:
+                    listed += some
+            # In the order in which they were asked.
+            listed.sort()
+            done = self._performForOne([requests[number] for number in listed])
+            for number, outcome in zip(listed, done, strict=True):
+                outcomes[number] = outcome
+        return outcomes
 
     def _performForOne(self, requests: list[Request]) -> list[Any]:
         """
@@ -117,3 +157,14 @@ class Performer:
             return Failure(self._directory.explain(e))
         except Exception:
             return Failure()
+
+
+def _byBucket(requests: list[Request]) -> Iterator[tuple[str, list[int]]]:
+    """
+    The places of requests that give a session an owner, by the owner's bucket,
+    in the order in which the locks of buckets are taken.
+    """
+    buckets = [bucketOf(each.owned[0]) if each.owned else "" for each in requests]
+    numbers = sorted(range(len(requests)), key=buckets.__getitem__)
+    for bucket, some in groupby(numbers, buckets.__getitem__):
+        yield bucket, list(some)

@@ -14,8 +14,9 @@ from typing import Final
 import msgspec
 
 from ...errors import StoreTimedOut, StoreUnavailable, StoreUnusable
+from .folder import Folder
 from .lock import HURRY, PATIENCE, lockDirectory
-from .shard import Report, Shard
+from .shard import Announce, Report, Shard
 
 SHARDS: Final = tuple(f"{number:02x}" for number in range(256))
 """
@@ -26,6 +27,22 @@ C{sid}.  So a million sessions are 4000 to a directory.
 QUARANTINE: Final = "quarantine"
 """
 The name of the directory of damaged files.
+"""
+
+OWNERS: Final = "owners"
+"""
+The name of the directory that says which sessions an owner has, in as many
+buckets as there are shards.
+"""
+
+JOURNAL: Final = "journal"
+"""
+The name of the directory of endings that observers have to be told of.
+"""
+
+NOTICES: Final = "notices"
+"""
+The name of the directory of what has ended lately.
 """
 
 LABEL: Final = "store.json"
@@ -75,19 +92,32 @@ class Directory:
     The directory of a store.
 
     @ivar path: Where it is, absolute.
-    @ivar _report: Called with the L{CorruptRecord} of each file that was put
+    @ivar report: Called with the L{CorruptRecord} of each file that was put
         aside.
+    @ivar _announce: Called with what was ended, when it is durable.
     @ivar _openShard: Opens a shard: L{Shard}.
-    @ivar _stuck: The shards whose lock could not be had the last time.
+    @ivar _stuck: The shards and buckets whose lock could not be had the last
+        time.
     """
 
     def __init__(
-        self, path: str | os.PathLike[str], report: Report, openShard: type[Shard] = Shard
+        self,
+        path: str | os.PathLike[str],
+        report: Report,
+        announce: Announce | None = None,
+        openShard: type[Shard] = Shard,
     ) -> None:
         self.path = os.path.abspath(os.fspath(path))
-        self._report = report
+        self.report = report
+        self._announce = announce
         self._openShard = openShard
         self._stuck: set[str] = set()
+
+    def join(self, *names: str) -> str:
+        """
+        The path of what is in here.
+        """
+        return os.path.join(self.path, *names)
 
     @contextmanager
     def shard(self, name: str) -> Iterator[Shard]:
@@ -96,17 +126,28 @@ class Directory:
 
         @param name: One of L{SHARDS}.
         """
-        path = os.path.join(self.path, name)
-        patience = HURRY if name in self._stuck else PATIENCE
-        quarantine = os.path.join(self.path, QUARANTINE)
-        with self._openShard(path, quarantine, patience, self._report) as shard:
-            try:
-                yield shard
-            finally:
-                if shard.lockFailure is not None:
-                    self._stuck.add(name)
-                elif shard.isLocked:
-                    self._stuck.discard(name)
+        shard = self._openShard(
+            self.join(name),
+            self.join(QUARANTINE),
+            self._patience(name),
+            self.report,
+            self._announce,
+        )
+        with shard, self._watched(name, shard):
+            yield shard
+
+    @contextmanager
+    def bucket(self, name: str) -> Iterator[Folder]:
+        """
+        Open a bucket of owners for a context.  Who needs the lock of a bucket
+        takes it before that of any shard.
+
+        @param name: One of L{SHARDS}.
+        """
+        place = os.path.join(OWNERS, name)
+        folder = Folder(self.join(place), self._patience(place))
+        with folder, self._watched(place, folder):
+            yield folder
 
     def setup(self) -> None:
         """
@@ -129,6 +170,25 @@ class Directory:
         for name in SHARDS:
             with self.shard(name) as shard, suppress(StoreTimedOut):
                 shard.sweep()
+
+    def _patience(self, name: str) -> float:
+        """
+        How long to wait for a lock, in seconds.
+        """
+        return HURRY if name in self._stuck else PATIENCE
+
+    @contextmanager
+    def _watched(self, name: str, folder: Folder) -> Iterator[None]:
+        """
+        Note whether a lock could be had.
+        """
+        try:
+            yield
+        finally:
+            if folder.lockFailure is not None:
+                self._stuck.add(name)
+            elif folder.isLocked:
+                self._stuck.discard(name)
 
     def explain(self, error: OSError) -> StoreUnavailable:
         """
@@ -195,9 +255,14 @@ class Directory:
                 os.close(label)
             os.rename(NEW_LABEL, LABEL, src_dir_fd=descriptor, dst_dir_fd=descriptor)
             os.fsync(descriptor)
-        for name in {*SHARDS, QUARANTINE} - names:
+        for name in {*SHARDS, QUARANTINE, OWNERS, JOURNAL, NOTICES} - names:
             os.mkdir(name, 0o700, dir_fd=descriptor)
         os.fsync(descriptor)
+        missing = {*SHARDS} - set(os.listdir(self.join(OWNERS)))
+        for name in missing:
+            os.mkdir(self.join(OWNERS, name), 0o700)
+        if missing:
+            _sync(self.join(OWNERS))
 
 
 def _sync(path: str) -> None:

@@ -12,6 +12,7 @@ from ...record import Change, Record, apply
 from ..claim import Ending
 from ..index import Index
 from ..remembrance import RETENTION
+from .journal import Journal
 from .shard import Shard
 from .text import End, encodeEnd, encodeRecord
 
@@ -23,10 +24,12 @@ class Keeper:
     Does what a store promises, in a shard that is open.  For one thread.
 
     @ivar _index: What is told of each file that is written.
+    @ivar _journal: Where each ending is written down before it is made.
     """
 
-    def __init__(self, index: Index) -> None:
+    def __init__(self, index: Index, journal: Journal) -> None:
         self._index = index
+        self._journal = journal
 
     def load(self, shard: Shard, sid: str) -> Record | None:
         """
@@ -67,13 +70,23 @@ class Keeper:
         @raise SessionNotFound: There is none.
         """
         shard.lock()
+        after, text = self.changed(shard, change)
+        shard.write(after.sid, text)
+        self._index.put(after)
+        return after.version
+
+    def changed(self, shard: Shard, change: Change) -> tuple[Record, bytes]:
+        """
+        What a live record is after a change, and the text of it.  Nothing is
+        changed yet.
+
+        @raise SessionNotFound: There is none.
+        """
         record = self.load(shard, change.sid)
         if record is None:
             raise SessionNotFound(change.sid)
         after = apply(record, change)
-        shard.write(after.sid, encodeRecord(after))
-        self._index.put(after)
-        return after.version
+        return after, encodeRecord(after)
 
     def end(
         self, shard: Shard, sid: str, reasonOf: Callable[[Record], str | None], now: float
@@ -82,7 +95,9 @@ class Keeper:
         End a live session, if there is a reason to.
 
         Its file is replaced by one that says so: a session has one file, and
-        that is a live record or an end, whenever a crash comes.
+        that is a live record or an end, whenever a crash comes.  Before that
+        the journal has it, durable: what is in there and did not happen is
+        known from the session's file.
 
         @param reasonOf: Called with the record; gives the reason, or C{None}.
         @param now: When, in seconds on the store's clock.
@@ -96,8 +111,10 @@ class Keeper:
         if reason is None:
             self._index.put(record)
             return None
-        end = End(sid, reason, now)
-        shard.write(sid, encodeEnd(end))
+        end = End(sid, reason, now, record.created)
+        with self._journal.written(shard, record, reason, now):
+            shard.write(sid, encodeEnd(end))
+        shard.endings.append((sid, reason))
         self.note(sid, end)
         return Ending(record, reason)
 
@@ -108,6 +125,7 @@ class Keeper:
         shard.lock()
         found = shard.read(sid)
         if isinstance(found, End):
+            self._journal.discardLeftovers(found)
             shard.remove(sid)
             found = None
         self.note(sid, found)

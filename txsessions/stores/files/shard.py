@@ -7,21 +7,16 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import groupby
 from typing import Final
 
-from ...errors import CorruptRecord, StoreTimedOut
+from ...errors import CorruptRecord
 from ...record import Record
 from ..sid import isSid
-from .lock import lockDirectory
+from .folder import TEMPORARY, Folder
 from .text import MAXIMUM_SIZE, Damaged, End, decode
-
-TEMPORARY: Final = "next.tmp"
-"""
-The one name of a file that is being written.  Only who holds the lock writes,
-so that one name is enough and a crash leaves one such file at the most.
-"""
 
 SUFFIX: Final = ".json"
 """
@@ -32,9 +27,9 @@ Signature = tuple[int, int, int]
 
 Report = Callable[[CorruptRecord], object]
 
-_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_WRITE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+Announce = Callable[[Sequence[tuple[str, str]]], object]
+
+READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def shardOf(sid: str) -> str:
@@ -44,64 +39,47 @@ def shardOf(sid: str) -> str:
     return sid[:2]
 
 
-class Shard:
+def byShard(sids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     """
-    A directory of sessions, open.  As a context manager, it makes durable what
-    was changed, and lets the lock go.
+    The sessions, shard by shard, in the order in which the locks of shards are
+    taken where more than one is needed.
+    """
+    for name, some in groupby(sorted(sids), shardOf):
+        yield name, list(some)
 
-    A file is only ever replaced as a whole: what is there is read without a
-    lock, and is old or new.
 
-    @ivar _path: The directory.
+class Shard(Folder):
+    """
+    A directory of sessions, open.
+
     @ivar _quarantine: Where damaged files go.
     @ivar _report: Called with the L{CorruptRecord} of a file that was put
         aside.
-    @ivar _descriptor: The directory, open: what the lock is on.
-    @ivar isLocked: Whether all others are kept from changing anything.
-    @ivar _isChanged: Whether something is not yet durable.
-    @ivar lockFailure: That the lock could not be had; it is waited for once.
+    @ivar _announce: Called with what was ended, when it is durable.
+    @ivar endings: What was ended in here: the C{sid} and the reason of each.
     """
 
-    def __init__(self, path: str, quarantine: str, patience: float, report: Report) -> None:
+    def __init__(
+        self,
+        path: str,
+        quarantine: str,
+        patience: float,
+        report: Report,
+        announce: Announce | None = None,
+    ) -> None:
         """
         @param patience: How long to wait for the lock, in seconds.
         """
-        self._path = path
+        super().__init__(path, patience)
         self._quarantine = quarantine
-        self._patience = patience
         self._report = report
-        self.isLocked = False
-        self._isChanged = False
-        self.lockFailure: StoreTimedOut | None = None
-        self._descriptor = os.open(path, _DIRECTORY)
-
-    def __enter__(self) -> Shard:
-        return self
+        self._announce = announce
+        self.endings: list[tuple[str, str]] = []
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if self._isChanged:
-                os.fsync(self._descriptor)
-        finally:
-            os.close(self._descriptor)
-
-    def lock(self) -> None:
-        """
-        Keep all others from changing what is in here, in all processes, until
-        the end of the context.
-
-        @raise StoreTimedOut: Somebody else has had the lock for too long.
-        """
-        if self.isLocked:
-            return
-        if self.lockFailure is not None:
-            raise self.lockFailure
-        try:
-            lockDirectory(self._descriptor, self._path, self._patience)
-        except StoreTimedOut as e:
-            self.lockFailure = e
-            raise
-        self.isLocked = True
+        super().__exit__()
+        if self.endings and self._announce is not None:
+            self._announce(self.endings)
 
     def read(self, sid: str) -> Record | End | None:
         """
@@ -122,31 +100,15 @@ class Shard:
 
     def write(self, sid: str, text: bytes) -> None:
         """
-        Replace a session's file.  Durable at the end of the context; when this
-        raises, the old file is as it was and no other is left.
+        Replace a session's file, as L{replace} does.
         """
-        assert self.isLocked, "only who holds the lock writes"
-        try:
-            self._writeTemporary(text)
-            os.rename(
-                TEMPORARY,
-                sid + SUFFIX,
-                src_dir_fd=self._descriptor,
-                dst_dir_fd=self._descriptor,
-            )
-        except BaseException:
-            self._discardTemporary()
-            raise
-        self._isChanged = True
+        self.replace(sid + SUFFIX, text)
 
     def remove(self, sid: str) -> None:
         """
         Remove a session's file, if there is one.
         """
-        assert self.isLocked, "only who holds the lock removes"
-        with suppress(FileNotFoundError):
-            os.unlink(sid + SUFFIX, dir_fd=self._descriptor)
-            self._isChanged = True
+        self.unlink(sid + SUFFIX)
 
     def sweep(self) -> None:
         """
@@ -203,7 +165,7 @@ class Shard:
         @raise Damaged: Something else is there.
         """
         try:
-            descriptor = os.open(sid + SUFFIX, _READ, dir_fd=self._descriptor)
+            descriptor = os.open(sid + SUFFIX, READ, dir_fd=self._descriptor)
         except FileNotFoundError:
             return None
         except OSError:
@@ -214,7 +176,7 @@ class Shard:
             status = os.fstat(descriptor)
             if not stat.S_ISREG(status.st_mode) or status.st_size > MAXIMUM_SIZE:
                 raise Damaged("it is no file of ours")
-            return decode(sid, _readAll(descriptor, status.st_size))
+            return decode(sid, readAll(descriptor, status.st_size))
         finally:
             os.close(descriptor)
 
@@ -224,30 +186,6 @@ class Shard:
         """
         status = os.stat(sid + SUFFIX, dir_fd=self._descriptor, follow_symlinks=False)
         return stat.S_ISLNK(status.st_mode)
-
-    def _writeTemporary(self, text: bytes) -> None:
-        """
-        Write all of the text into the temporary file, and to the disk.
-        """
-        try:
-            descriptor = os.open(TEMPORARY, _WRITE, 0o600, dir_fd=self._descriptor)
-        except FileExistsError:
-            self._discardTemporary()
-            descriptor = os.open(TEMPORARY, _WRITE, 0o600, dir_fd=self._descriptor)
-        try:
-            left = memoryview(text)
-            while left:
-                left = left[os.write(descriptor, left) :]
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-    def _discardTemporary(self) -> None:
-        """
-        Remove what was not written to its end.
-        """
-        with suppress(OSError):
-            os.unlink(TEMPORARY, dir_fd=self._descriptor)
 
     def _putAside(self, sid: str) -> str:
         """
@@ -263,7 +201,7 @@ class Shard:
         return target
 
 
-def _readAll(descriptor: int, size: int) -> bytes:
+def readAll(descriptor: int, size: int) -> bytes:
     """
     What is in a file of that size.
     """

@@ -1,13 +1,12 @@
 """
-What concerns the files of all sessions: to look for what has changed, to end
-what has expired, to find what somebody owns.
+What concerns the files of all sessions: to look for what has changed, and to
+end what has expired.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import groupby
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from ...errors import SessionError
@@ -16,8 +15,9 @@ from ...record import Record
 from ..claim import Claim, Ending
 from ..index import Index
 from .directory import SHARDS, Directory
+from .housekeeping import Housekeeping
 from .keeper import Keeper
-from .shard import Shard, Signature, shardOf
+from .shard import Shard, Signature, byShard
 
 SLICE: Final = 0.05
 """
@@ -61,6 +61,7 @@ class Survey:
     @ivar _directory: Where the files are.
     @ivar _keeper: What changes them.
     @ivar _index: What is known of them.
+    @ivar _housekeeping: What is done now and then, a little at each sweep.
     @ivar _changed: For each shard the time of its last change that has been
         looked at, by the clock of the file system.
     @ivar _listed: For each shard the sessions that had files in it then.
@@ -70,10 +71,13 @@ class Survey:
         clock.
     """
 
-    def __init__(self, directory: Directory, keeper: Keeper, index: Index) -> None:
+    def __init__(
+        self, directory: Directory, keeper: Keeper, index: Index, housekeeping: Housekeeping
+    ) -> None:
         self._directory = directory
         self._keeper = keeper
         self._index = index
+        self._housekeeping = housekeeping
         self._changed: dict[str, int] = {}
         self._listed: dict[str, frozenset[str]] = {}
         self._unreadable: dict[str, SessionError | OSError] = {}
@@ -94,30 +98,6 @@ class Survey:
             read += self._lookInto(SHARDS[position])
             position += 1
         return position
-
-    def find(self, sessionKey: str) -> list[Record]:
-        """
-        The live records of an owner, oldest first.  L{look} has looked at all
-        shards before.
-
-        @raise StoreUnavailable: Some file could not be read, and so nobody
-            knows whose it is.
-        """
-        for error in self._unreadable.values():
-            raise error
-        found: list[Record] = []
-        for name, sids in _byShard(self._index.owned(sessionKey)):
-            with self._directory.shard(name) as shard:
-                found += self.records(shard, sids)
-        mine = [record for record in found if record.sessionKey == sessionKey]
-        return sorted(mine, key=lambda record: record.created)
-
-    def records(self, shard: Shard, sids: Iterable[str]) -> list[Record]:
-        """
-        Those of the sessions that are live.
-        """
-        found = [self._keeper.quietly(sid, shard.read, sid) for sid in sids]
-        return [record for record in found if isinstance(record, Record)]
 
     def endOld(self, shard: Shard, sids: Iterable[str], moment: float, now: float) -> int:
         """
@@ -142,6 +122,7 @@ class Survey:
         @param now: The time on the store's clock.
         """
         failure = self._lookAgain(now)
+        self._housekeeping.step(now)
         self._each(self._index.popForgotten(now, FORGET), self._keeper.forget, now)
         endings: list[Ending] = []
 
@@ -168,7 +149,7 @@ class Survey:
         """
         failure: Exception | None = None
         end = time.monotonic() + SLICE
-        for count, (name, some) in enumerate(_byShard(sids)):
+        for count, (name, some) in enumerate(byShard(sids)):
             if count >= LEAST and time.monotonic() >= end:
                 for sid in some:
                     self._index.again(sid, now)
@@ -277,11 +258,3 @@ def _isSettled(change: int) -> bool:
     @param change: By the clock of the file system, in nanoseconds.
     """
     return time.time_ns() - change > SETTLING
-
-
-def _byShard(sids: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
-    """
-    The sessions, shard by shard.
-    """
-    for name, some in groupby(sorted(sids), shardOf):
-        yield name, list(some)

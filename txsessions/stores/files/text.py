@@ -11,7 +11,8 @@ one.
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeVar
 from zlib import crc32
 
 import attrs
@@ -19,6 +20,8 @@ import msgspec
 
 from ...errors import InvalidSessionData, SessionTooLarge, StoreUnusable
 from ...record import Record
+
+B = TypeVar("B")
 
 FORMAT: Final = 1
 """
@@ -57,11 +60,14 @@ class End:
     @ivar sid: The public handle of the session.
     @ivar reason: Why: one of the constants of L{txsessions.lifetime}.
     @ivar time: When, in seconds on the store's clock.
+    @ivar created: When the session began, in seconds since the epoch: an id of
+        a caller's own may have several lives.
     """
 
     sid: str
     reason: str
     time: float
+    created: float | None = None
 
 
 class Envelope(msgspec.Struct):
@@ -105,9 +111,10 @@ class EndBody(msgspec.Struct):
     sid: str
     reason: str
     time: float
+    created: float | None = None
 
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder().encode
 _decodeEnvelope = msgspec.json.Decoder(Envelope).decode
 _decodeSession = msgspec.json.Decoder(SessionBody).decode
 _decodeEnd = msgspec.json.Decoder(EndBody).decode
@@ -121,7 +128,7 @@ def encodeRecord(record: Record) -> bytes:
     @raise SessionTooLarge: It is over L{MAXIMUM_SIZE}.
     """
     try:
-        text = _enveloped(SESSION, _encode(_sessionBody(record)))
+        text = enveloped(SESSION, encode(sessionBody(record)))
         isSame = decode(record.sid, text) == record
     except (TypeError, ValueError, OverflowError):
         isSame = False
@@ -138,7 +145,7 @@ def encodeEnd(end: End) -> bytes:
     """
     The text of an end.
     """
-    return _enveloped(END, _encode(EndBody(end.sid, end.reason, end.time)))
+    return enveloped(END, encode(EndBody(end.sid, end.reason, end.time, end.created)))
 
 
 def decode(sid: str, text: bytes) -> Record | End:
@@ -149,26 +156,13 @@ def decode(sid: str, text: bytes) -> Record | End:
     @raise Damaged: It is no text of ours, or not of this session.
     @raise StoreUnusable: A newer version wrote it.
     """
-    try:
-        envelope = _decodeEnvelope(text)
-        if envelope.check != _check(envelope.format, envelope.kind, bytes(envelope.body)):
-            raise Damaged("its check does not fit")
-        if envelope.format > FORMAT:
-            raise StoreUnusable(
-                f"session {sid} was written by a newer version of txsessions "
-                f"(format {envelope.format}); update this one"
-            )
-        decoded = _decodeBody(envelope)
-    except msgspec.MsgspecError:
-        raise Damaged("it is no JSON document of the right form") from None
-    except (UnicodeDecodeError, RecursionError):
-        raise Damaged("it is no JSON document") from None
+    decoded = decodeBody(sid, text, _DECODERS)
     if decoded.sid != sid:
         raise Damaged("it is of another session")
     return decoded
 
 
-def _sessionBody(record: Record) -> SessionBody:
+def sessionBody(record: Record) -> SessionBody:
     """
     A record as it goes into the document.
     """
@@ -185,16 +179,37 @@ def _sessionBody(record: Record) -> SessionBody:
     )
 
 
-def _decodeBody(envelope: Envelope) -> Record | End:
+def decodeBody(sid: str, text: bytes, decoders: Mapping[str, Callable[[msgspec.Raw], B]]) -> B:
     """
     What the body of a document says.
+
+    @param sid: Whose file it was in, for the text of an error.
+    @param decoders: What reads a body, by its kind.
+    @raise Damaged: It is no text of ours.
+    @raise StoreUnusable: A newer version wrote it.
     """
-    if envelope.kind == END:
-        end = _decodeEnd(envelope.body)
-        return End(end.sid, end.reason, end.time)
-    if envelope.kind != SESSION:
-        raise Damaged("it is neither a session nor an end")
-    body = _decodeSession(envelope.body)
+    try:
+        envelope = _decodeEnvelope(text)
+        if envelope.check != _check(envelope.format, envelope.kind, bytes(envelope.body)):
+            raise Damaged("its check does not fit")
+        if envelope.format > FORMAT:
+            raise StoreUnusable(
+                f"session {sid} was written by a newer version of txsessions "
+                f"(format {envelope.format}); update this one"
+            )
+        if envelope.kind not in decoders:
+            raise Damaged(f"it is none of these: {', '.join(decoders)}")
+        return decoders[envelope.kind](envelope.body)
+    except msgspec.MsgspecError:
+        raise Damaged("it is no JSON document of the right form") from None
+    except (UnicodeDecodeError, RecursionError):
+        raise Damaged("it is no JSON document") from None
+
+
+def recordOf(body: SessionBody) -> Record:
+    """
+    The record that a body is of.
+    """
     return Record(
         sid=body.sid,
         verifier=body.verifier,
@@ -208,11 +223,27 @@ def _decodeBody(envelope: Envelope) -> Record | End:
     )
 
 
-def _enveloped(kind: str, body: bytes) -> bytes:
+def _endOf(body: EndBody) -> End:
+    """
+    The end that a body is of.
+    """
+    return End(body.sid, body.reason, body.time, body.created)
+
+
+_DECODERS: Final[Mapping[str, Callable[[msgspec.Raw], Record | End]]] = {
+    SESSION: lambda body: recordOf(_decodeSession(body)),
+    END: lambda body: _endOf(_decodeEnd(body)),
+}
+"""
+What reads the bodies that are in the file of a session.
+"""
+
+
+def enveloped(kind: str, body: bytes) -> bytes:
     """
     A document with that body, and a line break for whoever looks at it.
     """
-    return _encode(Envelope(FORMAT, _check(FORMAT, kind, body), kind, msgspec.Raw(body))) + b"\n"
+    return encode(Envelope(FORMAT, _check(FORMAT, kind, body), kind, msgspec.Raw(body))) + b"\n"
 
 
 def _check(format: int, kind: str, body: bytes) -> str:
