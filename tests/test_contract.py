@@ -25,6 +25,7 @@ from txsessions.testing.contract import (
     ConnectedContract,
     CorruptionContract,
     DurabilityContract,
+    DurableJournalContract,
     IndexContract,
     JournalContract,
     KeyContract,
@@ -85,7 +86,13 @@ class TestMemoryStoreInRealTime(Everything):
         return MemoryStore(self.clock)
 
 
-class TestStoreOfTurns(Everything, ConnectedContract, DurabilityContract, AvailabilityContract):
+class TestStoreOfTurns(
+    Everything,
+    ConnectedContract,
+    DurabilityContract,
+    DurableJournalContract,
+    AvailabilityContract,
+):
     """
     A store whose answers take a turn of the reactor each, made in one itself, and
     that counts, fails, is closed and opened again.

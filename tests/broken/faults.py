@@ -9,6 +9,7 @@ from zope.interface import alsoProvides, implementer
 
 from txsessions.errors import CorruptRecord, SessionNotFound, UnknownKey
 from txsessions.interfaces import IConnectedStore
+from txsessions.lifetime import REVOKED
 from txsessions.stores.claim import Claim
 from txsessions.stores.memory import MemoryStore
 from txsessions.testing import WrappingStore
@@ -124,9 +125,14 @@ class DamagedStore(MemoryStore):
             self._putAside(sid)
         return super().claimExpired(limit)
 
-    def findSessions(self, sessionKey):
-        found = super().findSessions(sessionKey)
-        return found.addCallback(lambda rs: [r for r in rs if r.sid not in self.damaged])
+    def _ownedBy(self, sessionKey):
+        for sid in self.damaged.intersection(self._owned.get(sessionKey, ())):
+            self._putAside(sid)
+        return super()._ownedBy(sessionKey)
+
+    def endSessions(self, sessionKey, reason=REVOKED, exceptFor=None):
+        self._ownedBy(sessionKey)
+        return super().endSessions(sessionKey, reason, exceptFor)
 
     async def iterSessions(self):
         async for sid, record in super().iterSessions():
@@ -148,6 +154,11 @@ class BlockedStore(DamagedStore):
     """
     Never gets past a damaged record.
     """
+
+    def _ownedBy(self, sessionKey):
+        for sid in self.damaged.intersection(self._owned.get(sessionKey, ())):
+            raise CorruptRecord(sid, "spoilt by the test")
+        return super()._ownedBy(sessionKey)
 
     def claimExpired(self, limit):
         return succeed(Claim([], 0.0)) if self.damaged else super().claimExpired(limit)

@@ -178,13 +178,12 @@ class ClearingContract(LogInContract):
         other = await self.another(store)
         before = await self.now() - self.tolerance - 1
         records = [await self.newSession(store) for _ in range(40)]
-        calls = [
-            (store, other)[n % 2].logInSession(logIn(record, at=before))
-            for n, record in enumerate(records)
-        ]
-        calls.insert(20, other.endSessions("anna"))
-        answers = await outcomes(*calls)
-        endings = answers.pop(20)
+        calls = []
+        for number, record in enumerate(records):
+            if number == 20:
+                clearing = other.endSessions("anna")
+            calls.append((store, other)[number % 2].logInSession(logIn(record, at=before)))
+        endings, *answers = await outcomes(clearing, *calls)
         given = set(sidsOf(endings))
         assert len(given) == len(endings)
         assert await self.sessionsOf(store) == []
@@ -200,13 +199,14 @@ class ClearingContract(LogInContract):
         """
         other = await self.another(store)
         records = [await self.loggedIn(store) for _ in range(20)]
-        calls = [
-            (store, other)[n % 2].saveSession(Change(record.sid, set={"data:a": b"%d" % n}))
-            for n, record in enumerate(records * 2)
-        ]
-        calls.insert(20, store.endSessions("anna"))
-        answers = await outcomes(*calls)
-        last = {ending.record.sid: ending.record for ending in answers.pop(20)}
+        calls = []
+        for number, record in enumerate(records * 2):
+            if number == 20:
+                clearing = store.endSessions("anna")
+            change = Change(record.sid, set={"data:a": b"%d" % number})
+            calls.append((store, other)[number % 2].saveSession(change))
+        endings, *answers = await outcomes(clearing, *calls)
+        last = {ending.record.sid: ending.record for ending in endings}
         assert set(last) == set(sidsOf(records))
         for number, record in enumerate(records):
             made = [a for a in answers[number::20] if not isinstance(a, SessionNotFound)]
@@ -221,10 +221,10 @@ class ClearingContract(LogInContract):
         """
         other = await self.another(store)
         records = [await self.loggedIn(store) for _ in range(40)]
-        calls = [other.deleteSession(record.sid) for record in records[::2]]
-        calls.insert(5, store.endSessions("anna"))
-        calls.append(other.endSessions("anna"))
-        answers = await outcomes(*calls)
-        given = sidsOf(answers.pop(5)) + sidsOf(answers.pop())
+        calls = [other.deleteSession(record.sid) for record in records[:10]]
+        first = store.endSessions("anna")
+        calls += [other.deleteSession(record.sid) for record in records[10:20]]
+        one, two, *answers = await outcomes(first, other.endSessions("anna"), *calls)
+        given = sidsOf(one) + sidsOf(two)
         given += [answer.sid for answer in answers if answer is not None]
         assert sorted(given) == sorted(sidsOf(records))

@@ -97,10 +97,12 @@ class EndingContract(Contract):
         for round_ in range(5):
             record = await self.newSession(store)
             changes = [Change(record.sid, set={f"data:{n}": b"%d" % n}) for n in range(20)]
-            calls = [(store, other)[n % 2].saveSession(change) for n, change in enumerate(changes)]
-            calls.insert(4 * round_, store.deleteSession(record.sid))
-            answers = await outcomes(*calls)
-            last = answers.pop(4 * round_)
+            calls = []
+            for number, change in enumerate(changes):
+                if number == 4 * round_:
+                    ending = store.deleteSession(record.sid)
+                calls.append((store, other)[number % 2].saveSession(change))
+            last, *answers = await outcomes(ending, *calls)
             saved: dict[str, bytes] = {}
             for change, answer in zip(changes, answers, strict=True):
                 if isinstance(answer, int):

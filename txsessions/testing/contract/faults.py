@@ -12,9 +12,17 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from ...errors import CorruptRecord, StoreUnavailable, UnknownKey
-from ...interfaces import ISessionIndex, ISessionStoreAdministration, ISessionSweep
+from ...interfaces import (
+    ISessionIndex,
+    ISessionJournal,
+    ISessionOwners,
+    ISessionStoreAdministration,
+    ISessionSweep,
+)
+from ...limit import SessionLimit
 from ...record import Change, Record
 from .harness import TIMEOUT, Contract, Store, isProvided, outcomes, promise, touch
+from .logins import logIn, sidsOf
 
 
 class AvailabilityContract(Contract):
@@ -44,6 +52,15 @@ class AvailabilityContract(Contract):
                 yield store.claimExpired(10)
             if isProvided(ISessionIndex, store):
                 yield store.findSessions("anna")
+            if isProvided(ISessionOwners, store):
+                yield store.logInSession(logIn(record))
+                yield store.logInSession(logIn(fresh), SessionLimit(1))
+                yield store.endSessions("anna")
+            if isProvided(ISessionJournal, store):
+                yield store.enrol("mail")
+                yield store.takeEndings("mail", 10, 60.0)
+                yield store.acknowledge("mail", ["0"])
+                yield store.dismiss("mail")
             if isProvided(ISessionStoreAdministration, store):
                 yield store.deleteOldSessions(10)
 
@@ -140,6 +157,23 @@ class CorruptionContract(Contract):
             assert {sid: record async for sid, record in store.iterSessions()} == whole
         for record in records:
             assert await store.loadSession(record.sid) == record
+
+    @promise
+    async def test_harmsNoOwner(self, store: Store) -> None:
+        """
+        A damaged record keeps its owner from nothing: others of his make room, log in
+        and end with all.
+        """
+        if not isProvided(ISessionOwners, store):
+            return
+        records = [await self.newSession(store, sessionKey="anna") for _ in range(5)]
+        comer = await self.newSession(store)
+        await self.damageSession(store, records.pop(2).sid)
+        answer = await store.logInSession(logIn(comer), SessionLimit(1))
+        assert set(sidsOf(answer.evicted)) == {record.sid for record in records}
+        other = await self.newSession(store, sessionKey="anna")
+        await self.damageSession(store, comer.sid)
+        assert sidsOf(await store.endSessions("anna")) == [other.sid]
 
     @promise
     async def test_isNotClaimed(self, store: Store) -> None:

@@ -21,7 +21,7 @@ from ...limit import SessionLimit
 from .harness import TIMEOUT, Contract, Store, aMoment, isProvided, outcomes, promise, provides
 from .logins import logIn
 
-ROUNDS = 20
+ROUNDS = 10
 """
 How often the tests look at the least for something that they wait for.
 """
@@ -237,6 +237,25 @@ class NoticesContract(Contract):
         await self.checkHeard(ears, {(record.sid, REVOKED)})
         for ear in ears:
             ear.stop()
+
+    @promise
+    async def test_raisesWhileHearing(self, store: Store) -> None:
+        """
+        Whoever raises when he hears hurts neither the others nor who ends the session.
+        """
+
+        def raises(*ending: str) -> None:
+            raise RuntimeError("the test raises")
+
+        stop = store.watchEndings(raises, raises)
+        ears = await self.ears(store)
+        stopAnother = store.watchEndings(raises, raises)
+        record = await self.newSession(store)
+        assert await store.deleteSession(record.sid, LOGOUT) == record
+        await self.checkHeard(ears, {(record.sid, LOGOUT)})
+        stop()
+        stopAnother()
+        ears[0].stop()
 
     @promise
     async def test_nothingLeftBehind(self, store: Store) -> None:

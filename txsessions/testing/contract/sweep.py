@@ -158,8 +158,10 @@ class SweepContract(DeadlineContract):
         other = await self.another(store)
         records = [await self.newSession(store) for _ in range(40)]
         await self.advance(TIMEOUT + 1)
-        calls = [store.claimExpired(10), *(other.deleteSession(r.sid) for r in records[::2])]
-        calls[10:10] = [other.claimExpired(10), store.claimExpired(10)]
+        calls = [store.claimExpired(10)]
+        calls += [other.deleteSession(record.sid) for record in records[:20:2]]
+        calls += [other.claimExpired(10), store.claimExpired(10)]
+        calls += [other.deleteSession(record.sid) for record in records[20::2]]
         given: list[str] = []
         for answer in await outcomes(*calls):
             if isinstance(answer, Claim):
@@ -179,11 +181,13 @@ class SweepContract(DeadlineContract):
         await self.advance(TIMEOUT - 1)
         moment = await self.now()
         await self.advance(2)
-        calls = [other.saveSession(touch(record, moment)) for record in records]
-        calls[30:30] = [store.claimExpired(10)]
-        calls[10:10] = [store.claimExpired(10)]
-        answers = await outcomes(*calls)
-        claims = [answers.pop(10), answers.pop(30)]
+        calls, claiming = [], []
+        for number, record in enumerate(records):
+            if number in (10, 30):
+                claiming.append(store.claimExpired(10))
+            calls.append(other.saveSession(touch(record, moment)))
+        one, two, *answers = await outcomes(*claiming, *calls)
+        claims = (one, two)
         claimed = {sid for claim in claims for sid in sidsOf(claim.endings)}
         claimed |= set(sidsOf(await self.claimAll(store)))
         for record, answer in zip(records, answers, strict=True):
