@@ -33,7 +33,7 @@ FLOORS = [
     "names turns clock duties patience sweeper keeper tracker tokens managed custody registry "
     "manager walk copying keyfile rekeying update subscription observers publisher subject "
     "claims ownstorage delivery courier couriers feed stores redis",
-    "components livesession session web",
+    "components bound storedsession livesession session web",
     "tap service roots demo demopage leaving draining commandline cli testing __main__",
     "",
 ]

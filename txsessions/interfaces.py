@@ -50,6 +50,24 @@ class ISession(Interface):
     )
     endReason = Attribute("Why it ended (L{txsessions.lifetime}); L{None} while it lives.")
 
+    def bind(connection: Any, isActivity: bool = False) -> None:
+        """
+        Let a connection end with the session: it is closed within a second of
+        the end, wherever that is made, where the store says at once what ends
+        (L{ISessionNotices}).  A session that has ended closes it now.
+
+        @param connection: Anything with C{loseConnection}, or with a
+            C{transport} that has, or that adapts to L{ISessionConnection}.
+        @param isActivity: Whether the session lives on as long as this is open.
+        @raise TypeError: Nobody knows how to close that.
+        """
+
+    def unbind(connection: Any) -> None:
+        """
+        Let the connection be.  Call it when it is lost; for a request of
+        Twisted Web that is done for you.
+        """
+
     def touch() -> None:
         """
         Mark the session as used now, which begins its idle time-out anew.
@@ -135,6 +153,22 @@ class ISession(Interface):
             confirmed the end (or knew of it); and fails with
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>}: the
             session lives on then.
+        """
+
+
+class ISessionConnection(Interface):
+    """
+    A connection that can be bound to a session.
+    """
+
+    def loseConnection() -> None:
+        """
+        Close it.
+        """
+
+    def isOpen() -> bool:
+        """
+        Whether it is there.
         """
 
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from twisted.python.failure import Failure
+from twisted.web.http import Request
 from zope.interface import implementer
 
 from . import lifetime
+from .bound import BoundConnections, connectionOf
 from .data import SessionData
 from .errors import CookieTooLate, SessionEnded, SessionError
 from .interfaces import ISession
@@ -65,6 +67,30 @@ class Session(LiveSession):
         self.expireCallbacks.append(callback)
         if self._manager is not None:
             self.site.keepSession(self)
+
+    def bind(self, connection: Any, isActivity: bool = False) -> None:
+        """
+        See L{ISession.bind}.
+        """
+        if self.endReason is not None and self._ending is None:
+            connectionOf(connection).loseConnection()
+            return
+        if self._bound is None:
+            self._bound = BoundConnections()
+        self._bound.bind(connection, isActivity)
+        if isinstance(connection, Request) and not connection.finished:
+            connection.notifyFinish().addBoth(lambda _: self.unbind(connection))
+        if self._manager is not None:
+            self.site.keepSession(self)
+        if isActivity and self._expiry is not None:
+            self.watch()
+
+    def unbind(self, connection: Any) -> None:
+        """
+        See L{ISession.unbind}.
+        """
+        if self._bound is not None:
+            self._bound.unbind(connection)
 
     def expire(self) -> None:
         """
@@ -208,6 +234,7 @@ class Session(LiveSession):
             if isToken:
                 self.isTokenUnseen = True
                 self.reworker = actor
+                self.reworked()
             return self.uid or b""
 
         attributes = {}

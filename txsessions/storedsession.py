@@ -1,0 +1,249 @@
+"""
+A session and what a store knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hmac import compare_digest
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.components import Componentized
+from twisted.python.runtime import seconds
+from twisted.web import server
+
+from .components import PersistentComponents
+from .data import SessionData
+from .record import NOTHING, Record
+from .size import USUAL, SizeLimits
+from .token import matches, parseAny, sidOf
+from .tracked import Part
+from .tracker import Tracker
+
+
+class StoredSession(server.Session):
+    """
+    The side of a session that its store knows: its facts, what is in it, its
+    record and its token.
+
+    @ivar audience: L{txsessions.token.SECURE} if its token travels over HTTPS
+        only, L{txsessions.token.INSECURE} if not; C{None} until a request has
+        used it.
+    @ivar isLate: Whether it began in a request that was late: the browser has,
+        or is about to get, another token than the one it sent.  Then it is
+        stored, and the browser told of it, only if there is something in it.
+    @ivar _ending: What waits for the end that the store has not confirmed yet;
+        C{None} when none is under way.
+    @ivar _opened: The verifier that C{uid} was found to open.
+    @ivar _unended: Why C{expire} was to end it, and could not.
+    """
+
+    sessionTimeout: float = 900  # type: ignore[assignment]  # stock says int
+    absoluteTimeout: float | None = None
+
+    def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
+        """
+        @param site: The L{Site<txsessions.Site>} it belongs to; with C{None} it
+            lives in memory only.
+        @param uid: The token.
+        @param reactor: What it measures time by; C{None}: the site's reactor.
+        """
+        Componentized.__init__(self)
+        if reactor is None and site is not None:
+            reactor = site.reactor
+        self._reactor = reactor
+        self.site = site
+        self.uid = uid
+        self.audience: bytes | None = None
+        self.sessionKey: str | None = None
+        self.endReason: str | None = None
+        self.expireCallbacks: list[Callable[[], object]] = []
+        self.sessionNamespaces: dict[Any, Any] = {}
+        self.isLate = False
+        self._sid: str | None = None
+        self._data: SessionData | None = None
+        self._components: PersistentComponents | None = None
+        self._ending: list[Deferred[None]] | None = None
+        self._unended: str | None = None
+        self._opened: bytes | None = None
+        self._tracker: Tracker | None = None
+        self.created = self.lastModified = self._seconds()
+
+    @property
+    def sid(self) -> str:
+        """
+        See L{ISession}.
+        """
+        if self._sid is None:
+            self._sid = sidOf(self.uid or b"")
+        return self._sid
+
+    def restore(self, record: Record) -> None:
+        """
+        Become the live session of a stored record.
+        """
+        self._sid = record.sid
+        self.lastModified = record.lastModified
+        self._tracker = Tracker(self, self.site.sessionManager.store)
+        self._tracker.refresh(record)
+
+    def refresh(self, record: Record, doubts: int | None = None) -> None:
+        """
+        Take over what was loaded from the store.
+
+        @param doubts: As L{Tracker.refresh} takes it.
+        """
+        self._track().refresh(record, doubts)
+
+    @property
+    def doubts(self) -> int:
+        """
+        How often the store did not say what became of a step.
+        """
+        return 0 if self._tracker is None else self._tracker.doubts
+
+    def doubt(self) -> None:
+        """
+        Somebody else has changed what is stored of it.
+        """
+        if self._tracker is not None:
+            self._tracker.doubt()
+
+    def lost(self, reason: str) -> None:
+        """
+        Somebody else has ended it.
+        """
+        self._track().finish(reason)
+
+    def forgetChanges(self) -> None:
+        """
+        Go back to what is stored, because nobody was told that it is stored.
+        """
+        self._unended = None
+        self._track().forgetChanges()
+
+    def isOpenedBy(self, uid: bytes, audience: bytes) -> bool:
+        """
+        Whether a token opens it.  Of one that is stored its record knows: it may
+        have got another token in another process, or by a save of which nobody
+        knew the outcome.
+        """
+        record = self._stored()
+        if record is None:
+            return compare_digest(self.uid or b"", uid)
+        if self._opened is not record.verifier or not compare_digest(self.uid or b"", uid):
+            token = parseAny(uid)
+            if token is None or not matches(token, audience, record.verifier):
+                return False
+            self.uid, self._opened = uid, record.verifier
+        return True
+
+    def isExact(self) -> bool:
+        """
+        Whether what is known here of its record is all that is stored, as far
+        as this process can know.
+        """
+        return self._tracker is None or self._tracker.isExact
+
+    def isStored(self) -> bool:
+        """
+        Whether there is a record of it.
+        """
+        return self._stored() is not None
+
+    def parts(self) -> tuple[Part, ...]:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        if self._data is None:
+            return (self._components,) if self._components is not None else ()
+        return (self._data, self._persistent())
+
+    @property
+    def limits(self) -> SizeLimits:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        manager = self._manager
+        return USUAL if manager is None else manager.limits
+
+    def isWorthStoring(self) -> bool:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        return bool(
+            (self.site.storeEmptySessions and not self.isLate)
+            or self._data
+            or self.sessionKey is not None
+            or self.expireCallbacks
+            or self._persistent().changes()[0]
+        )
+
+    def renewToken(self) -> None:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        token, sessions = self.site.newToken(), self.site.sessions
+        if sessions.get(self.uid) is self:
+            del sessions[self.uid]
+        self.uid, self._sid = token, None
+        sessions[token] = self
+
+    def ended(self, reason: str) -> None:
+        """
+        See L{txsessions.tracked.Tracked}.
+        """
+        self.endReason = reason
+        self._ending = None
+        if self._manager is not None:
+            self.site.forgetSession(self)
+        elif self.site is not None and self.site.sessions.get(self.uid) is self:
+            del self.site.sessions[self.uid]
+
+    def _track(self) -> Tracker:
+        """
+        The tracker.
+        """
+        if self._tracker is None:
+            manager = self._manager
+            store = None if manager is None else manager.store
+            self._tracker = Tracker(self, store, self.endReason)
+        return self._tracker
+
+    def _stored(self) -> Record | None:
+        """
+        What is known to be stored.
+        """
+        return None if self._tracker is None else self._tracker.record
+
+    def _persistent(self) -> PersistentComponents:
+        """
+        The persistent ones among the components.
+        """
+        if self._components is None:
+            record = self._stored()
+            self._components = PersistentComponents(
+                self._adapterCache, NOTHING if record is None else record.attributes
+            )
+        return self._components
+
+    def _seconds(self) -> float:
+        """
+        The present, on the clock that it measures time by.
+        """
+        if self._reactor is None:
+            return seconds()
+        manager = self._manager
+        if manager is not None and self._reactor is self.site.reactor:
+            return manager.clock.seconds()
+        return self._reactor.seconds()
+
+    @property
+    def _manager(self) -> Any:
+        """
+        The manager of the site; C{None} for a session that lives in memory
+        only.
+        """
+        return getattr(self.site, "sessionManager", None)
