@@ -216,13 +216,13 @@ class Backlog:
             if entry is None:
                 return None
             if not self._isTrue(entry):
-                _unlink(str(name), descriptor)
+                _unlink(name.file, descriptor)
                 return None
             try:
-                os.rename(str(name), str(taken), src_dir_fd=descriptor, dst_dir_fd=descriptor)
+                os.rename(name.file, taken.file, src_dir_fd=descriptor, dst_dir_fd=descriptor)
             except FileNotFoundError:
                 return None
-        self._given[taken.eventID] = str(taken)
+        self._given[taken.eventID] = taken.file
         if len(self._given) > QUEUE:
             del self._given[next(iter(self._given))]
         return entry
@@ -247,7 +247,7 @@ class Backlog:
         What an entry says; C{None} if it is gone, or damaged and put aside.
         """
         try:
-            opened = os.open(str(name), READ, dir_fd=descriptor)
+            opened = os.open(name.file, READ, dir_fd=descriptor)
         except FileNotFoundError:
             return None
         try:
@@ -257,8 +257,8 @@ class Backlog:
         try:
             return decodeEntry(taken or name, text)
         except Damaged as e:
-            target = self._directory.join(QUARANTINE, f"{name}.damaged")
-            os.rename(str(name), target, src_dir_fd=descriptor)
+            target = self._directory.join(QUARANTINE, f"{name.file}.damaged")
+            os.rename(name.file, target, src_dir_fd=descriptor)
             self._directory.report(CorruptRecord(name.sid, f"its last one; {e}; moved to {target}"))
             return None
 

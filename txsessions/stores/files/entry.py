@@ -51,7 +51,11 @@ class EntryName:
     attempt: int = 0
     until: int = 0
 
-    def __str__(self) -> str:
+    @property
+    def file(self) -> str:
+        """
+        The name itself.
+        """
         return f"{self.prefix}{self.attempt}-{self.until:x}.json"
 
     @property
@@ -99,7 +103,7 @@ class EndingBody(msgspec.Struct):
     record: SessionBody
 
     def __repr__(self) -> str:
-        return f"<EndingBody {self.record.sid}>"
+        return f"<EndingBody {self.reason}>"
 
 
 _decodeEnding = msgspec.json.Decoder(EndingBody).decode

@@ -123,7 +123,7 @@ class Journal:
         if not observers:
             yield
             return
-        name = str(nameOf(record.sid, now))
+        name = nameOf(record.sid, now).file
         text = encodeEntry(record, reason, now)
         places = [self._directory.join(JOURNAL, each, placeOf(record.sid)) for each in observers]
         try:
