@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .duties import BATCH
-from .errors import StoreUnavailable
+from .errors import StoreUnavailable, UnknownKey
 from .interfaces import ISessionSweep
 from .patience import Patience
 from .stores.claim import Claim, Ending
@@ -178,7 +178,7 @@ class Sweeper:
         Log why nothing was ended: in one line, if that is known to happen.
         """
         text = "Could not end what has expired; trying again"
-        if failure.check(StoreUnavailable):
+        if failure.check(StoreUnavailable, UnknownKey):
             self._log.error(f"{text}: {{error}}", error=failure.value)
         else:
             self._log.failure(f"{text}.", failure)
