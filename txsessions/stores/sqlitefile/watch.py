@@ -20,7 +20,7 @@ from .look import Look
 INTERVAL: Final = 1.0
 """
 How long to rest after a look, in seconds: a look that sees nothing new costs a
-twentieth of a millisecond.
+fiftieth of a millisecond.
 """
 
 _log = Logger()
