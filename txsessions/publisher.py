@@ -31,6 +31,11 @@ GRACE: Final = 10.0
 How long observers are waited for at the end, in seconds.
 """
 
+LONGEST_WAIT: Final = 1.0
+"""
+How long whoever publishes much waits for the observers at the most, in seconds.
+"""
+
 SLICE: Final = 0.005
 """
 After how many seconds of updates the reactor has its turn.
@@ -59,6 +64,8 @@ class EventPublisher:
         update is under way stay when they have been given up.
     @ivar _ready: Those that can be told of something now.
     @ivar _call: The next turn, or C{None}.
+    @ivar _behind: Those who wait until all have heard, each with the moment at
+        which it waits no longer, in seconds on the clock.
     @ivar _feeds: Those who read the events one by one.
     @ivar _stopping: Those who wait for the end; C{None} unless it has been
         asked for.
@@ -84,6 +91,7 @@ class EventPublisher:
         self._subscriptions: list[Subscription] = []
         self._ready: deque[Subscription] = deque()
         self._call: IDelayedCall | None = None
+        self._behind: list[tuple[float, Deferred[None]]] = []
         self._feeds: WeakSet[SessionFeed] = WeakSet()
         self._stopping: list[Deferred[int]] | None = None
         self._grace: IDelayedCall | None = None
@@ -166,6 +174,20 @@ class EventPublisher:
             if subscription.isActive:
                 subscription.put(event)
 
+    def whenHeard(self) -> Deferred[None]:
+        """
+        Wait until the observers have heard of what has been published, for
+        whoever publishes more than they can hear.  One whose update takes its
+        time is not waited for, and nobody for longer than L{LONGEST_WAIT}.
+
+        @return: A L{Deferred} that fires with L{None}.
+        """
+        if not self._ready:
+            return succeed(None)
+        heard: Deferred[None] = Deferred()
+        self._behind.append((self._clock.seconds() + LONGEST_WAIT, heard))
+        return heard
+
     def start(self) -> None:
         """
         Publish again, after L{stop}.
@@ -235,6 +257,20 @@ class EventPublisher:
                     break
         finally:
             self._call = self._clock.callLater(0.0, self._turn) if ready else None
+            if self._behind:
+                self._releaseWaiting()
+
+    def _releaseWaiting(self) -> None:
+        """
+        Let those go on who have waited until all have heard, or too long.
+        """
+        now = self._clock.seconds()
+        waiting, self._behind = self._behind, []
+        for until, heard in waiting:
+            if not self._ready or until <= now:
+                heard.callback(None)
+            else:
+                self._behind.append((until, heard))
 
     def _forgetIfDone(self, subscription: Subscription) -> None:
         """
@@ -266,6 +302,7 @@ class EventPublisher:
                 call.cancel()
         self._grace = self._call = None
         self._ready.clear()
+        self._releaseWaiting()
         left = 0
         for subscription in self._subscriptions:
             left += self._end(subscription)

@@ -98,7 +98,9 @@ class SessionSubject:
         sweep = ISessionSweep(self._store, None)
         self._claims = None if sweep is None else Claims(sweep)
         self._sweeper = (
-            None if self._claims is None else Sweeper(self._claims, self._clock, self._expired)
+            None
+            if self._claims is None
+            else Sweeper(self._claims, self._clock, self._expired, self._publisher.whenHeard)
         )
         self._count = 0
 
