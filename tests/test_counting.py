@@ -21,9 +21,11 @@ from txsessions.errors import (
     StoreTimedOut,
     StoreUnavailable,
     StoreUnusable,
+    TooManySessions,
     UnknownKey,
     VersionConflict,
 )
+from txsessions.limit import REFUSE, SessionLimit
 from txsessions.record import Change, Record
 from txsessions.stores.counting import BOUNDS, CountingStore, Latencies, outcomeOf
 from txsessions.stores.memory import MemoryStore
@@ -31,6 +33,9 @@ from txsessions.testing import DelayingStore, FailingStore
 from txsessions.testing.contract import (
     AdministrationContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
@@ -38,7 +43,15 @@ from txsessions.testing.contract import (
 SID = "0123456789abcdef" * 2
 
 
-class TestContract(StoreContract, SweepContract, IndexContract, AdministrationContract):
+class TestContract(
+    StoreContract,
+    SweepContract,
+    IndexContract,
+    OwnersContract,
+    JournalContract,
+    NoticesContract,
+    AdministrationContract,
+):
     """
     A store that counts keeps the promises of the store inside.
     """
@@ -82,6 +95,38 @@ async def test_counts() -> None:
         ("saveSession", "not-found"): 1,
         ("saveSession", "conflict"): 1,
         ("deleteSession", "done"): 1,
+    }
+    assert store.underWay == 0
+
+
+@pytest_twisted.ensureDeferred
+async def test_countsFurther() -> None:
+    """
+    The operations of further interfaces are counted, and to watch is none.
+    """
+    clock = Clock()
+    store: Any = CountingStore(MemoryStore(clock), clock)
+    heard: list[str] = []
+    stop = store.watchEndings(lambda sid, reason: heard.append(sid), lambda: None)
+    await store.createSession(Record(SID, bytes(32), 0, 0, 100))
+    await store.logInSession(Change(SID, sessionKey="anna"), SessionLimit(1))
+    await store.createSession(Record("f" * 32, bytes(32), 0, 0, 100))
+    with pytest.raises(TooManySessions):
+        await store.logInSession(Change("f" * 32, sessionKey="anna"), SessionLimit(1, REFUSE))
+    await store.enrol("mail")
+    await store.endSessions("anna")
+    assert heard == [SID]
+    stop()
+    (entry,) = await store.takeEndings("mail", 10, 60.0)
+    await store.acknowledge("mail", [entry.eventID])
+    assert store.counts == {
+        ("createSession", "done"): 2,
+        ("logInSession", "done"): 1,
+        ("logInSession", "too-many"): 1,
+        ("enrol", "done"): 1,
+        ("endSessions", "done"): 1,
+        ("takeEndings", "done"): 1,
+        ("acknowledge", "done"): 1,
     }
     assert store.underWay == 0
 
@@ -133,6 +178,7 @@ def test_outcomes() -> None:
         UnknownKey(""): "unknown-key",
         InvalidSessionData(""): "refused",
         SessionTooLarge(""): "refused",
+        TooManySessions(3): "too-many",
         CancelledError(): "error",
         ZeroDivisionError(): "error",
     }

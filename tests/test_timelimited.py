@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 
 from txsessions.errors import SessionNotFound, StoreTimedOut, StoreUnavailable
 from txsessions.interfaces import ISessionIndex, ISessionStore, ISessionSweep
+from txsessions.limit import SessionLimit
 from txsessions.record import Change, Record
 from txsessions.stores.breaker import Breaker
 from txsessions.stores.memory import MemoryStore
@@ -21,6 +22,9 @@ from txsessions.testing import FailingStore, HangingStore, RecordingStore
 from txsessions.testing.contract import (
     AdministrationContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
@@ -28,7 +32,15 @@ from txsessions.testing.contract import (
 SID = "0123456789abcdef" * 2
 
 
-class TestContract(StoreContract, SweepContract, IndexContract, AdministrationContract):
+class TestContract(
+    StoreContract,
+    SweepContract,
+    IndexContract,
+    OwnersContract,
+    JournalContract,
+    NoticesContract,
+    AdministrationContract,
+):
     """
     A store with limits keeps the promises of the store inside.
     """
@@ -138,6 +150,9 @@ class TestTimeLimitedStore:
             (lambda: store.saveSession(change), 5.0),
             (lambda: store.deleteSession("e" * 32), 5.0),
             (lambda: store.claimExpired(10), 5.0),
+            (lambda: store.logInSession(Change(SID, sessionKey="anna")), 5.0),
+            (lambda: store.endSessions("nobody"), 30.0),
+            (lambda: store.takeEndings("mail", 10, 60.0), 5.0),
         ]
 
     def test_provides(self) -> None:
@@ -242,6 +257,49 @@ class TestTimeLimitedStore:
             assert (claim.nextDeadline is None) is (expected == 0)
             found += [ending.record.sid for ending in claim.endings]
         assert len(set(found)) == 5
+
+    @pytest_twisted.ensureDeferred
+    async def test_lateEvictions(self) -> None:
+        """
+        Sessions that had to make room for a log-in that was given up, or that ended with
+        all of their owner when that was given up, are given to the next claims.
+        """
+        store: Any = self.store
+        for number in range(4):
+            await self.memory.createSession(
+                newRecord(sid=f"{number:032x}", sessionKey="anna", created=float(number))
+            )
+        self.hanging.hang("logInSession", "endSessions", answersOnly=True)
+        entering = store.logInSession(Change(SID, sessionKey="anna"), SessionLimit(3))
+        self.clock.advance(5)
+        with pytest.raises(StoreTimedOut):
+            await entering
+        ending = store.endSessions("anna", exceptFor=SID)
+        self.clock.advance(30)
+        with pytest.raises(StoreTimedOut):
+            await ending
+        assert list((await store.claimExpired(10)).endings) == []
+        self.hanging.release()
+        found = []
+        for expected in (3, 1, 0):
+            claim = await store.claimExpired(3)
+            assert len(claim.endings) == expected
+            assert not expected or claim.nextDeadline <= self.clock.seconds()
+            found += [(ending.record.sid, ending.reason) for ending in claim.endings]
+        assert len({sid for sid, _ in found}) == 4
+        assert [reason for _, reason in found] == ["evicted"] * 2 + ["revoked"] * 2
+
+    def test_watching(self) -> None:
+        """
+        Endings of a store that hangs, or that is not asked, are heard of all the same.
+        """
+        heard: list[str] = []
+        self.hanging.hang()
+        store: Any = self.store
+        stop = store.watchEndings(lambda sid, reason: heard.append(sid), lambda: None)
+        self.memory.deleteSession(SID)
+        assert heard == [SID]
+        stop()
 
     @pytest_twisted.ensureDeferred
     async def test_breaker(self) -> None:

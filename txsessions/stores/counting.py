@@ -20,6 +20,7 @@ from ..errors import (
     SessionNotFound,
     StoreTimedOut,
     StoreUnavailable,
+    TooManySessions,
     UnknownKey,
     VersionConflict,
 )
@@ -44,6 +45,7 @@ OUTCOMES: Final = (
     (CorruptRecord, "corrupt"),
     (UnknownKey, "unknown-key"),
     (InvalidSessionData, "refused"),
+    (TooManySessions, "too-many"),
 )
 """
 The outcomes of those that failed, by the first class that fits.  There are no

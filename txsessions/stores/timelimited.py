@@ -4,7 +4,7 @@ A store that answers in time.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
@@ -12,8 +12,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
 from ..errors import StoreUnavailable
-from ..lifetime import deadline
-from ..patience import LOAD_TIMEOUT, SAVE_TIMEOUT, Patience
+from ..interfaces import ISessionSweep
+from ..patience import ENDING_TIMEOUT, LOAD_TIMEOUT, SAVE_TIMEOUT, Patience
 from ..record import Record
 from .breaker import Breaker
 from .claim import Claim, Ending
@@ -31,6 +31,16 @@ UNLIMITED: Final = ("setup", "deleteOldSessions")
 The operations that people start and wait for, however long they take.
 """
 
+ENDINGS: Final[Mapping[str, Callable[[Any], Sequence[Ending]]]] = {
+    "claimExpired": lambda claim: claim.endings,
+    "logInSession": lambda logIn: logIn.evicted,
+    "endSessions": lambda endings: endings,
+}
+"""
+The operations that end sessions which their caller did not name, and what of
+their results these are.
+"""
+
 
 class TimeLimitedStore(WrappingStore):
     """
@@ -39,13 +49,15 @@ class TimeLimitedStore(WrappingStore):
     not asked, but for a probe now and then, while it fails again and again.
 
     An operation that is given up is not called back: the store goes on with it,
-    and treats those on one session in their order.  What a claim brings in that
-    was given up goes to the next one.
+    and treats those on one session in their order.  What a claim that was given
+    up brings in goes to the next one, and so do the sessions that had to make
+    room for a log-in, or were to end with all of their owner.
 
     @ivar _breaker: Whether to ask.
     @ivar _reads: Waits for what changes nothing.
+    @ivar _endings: Waits for the end of all sessions of an owner.
     @ivar _writes: Waits for the rest.
-    @ivar _late: Endings of claims that were given up.
+    @ivar _late: Endings that came too late for who had asked.
     """
 
     def __init__(
@@ -66,14 +78,17 @@ class TimeLimitedStore(WrappingStore):
         self._breaker = Breaker(clock) if breaker is None else breaker
         self._reads = Patience(clock, loadTimeout)
         self._writes = Patience(clock, saveTimeout)
+        self._endings = Patience(clock, max(saveTimeout, ENDING_TIMEOUT))
         self._late: list[Ending] = []
 
     def around(self, call: Call, proceed: Operation) -> Deferred[Any]:
         """
         See L{WrappingStore.around}.
         """
-        if call.name == "claimExpired":
-            return self._claim(call.arguments[0], proceed)
+        if call.name == "claimExpired" and self._late:
+            return succeed(self._claimLate(call.arguments[0]))
+        if call.name in ENDINGS:
+            return self._askForEndings(call.name, proceed)
         return self._ask(call.name, proceed)
 
     async def iterSessions(self) -> AsyncIterator[tuple[str, Record]]:
@@ -103,8 +118,16 @@ class TimeLimitedStore(WrappingStore):
             )
         answer = proceed()
         if name not in UNLIMITED:
-            answer = (self._reads if name in READS else self._writes).wait(answer)
+            answer = self._patienceFor(name).wait(answer)
         return answer.addCallbacks(self._answered, self._failed)
+
+    def _patienceFor(self, name: str) -> Patience:
+        """
+        What waits for this operation.
+        """
+        if name == "endSessions":
+            return self._endings
+        return self._reads if name in READS else self._writes
 
     def _answered(self, result: T) -> T:
         """
@@ -124,13 +147,21 @@ class TimeLimitedStore(WrappingStore):
             self._breaker.answered()
         return failure
 
-    def _claim(self, limit: int, proceed: Operation) -> Deferred[Any]:
+    def _claimLate(self, limit: int) -> Claim:
         """
-        Claim, after what came too late for an earlier claim.
+        Give what came too late for who had asked.
+
+        @return: A L{Claim} after which there may be more, as a time says that
+            has passed for sure.
         """
-        if self._late:
-            late, self._late = self._late[:limit], self._late[limit:]
-            return succeed(Claim(late, deadline(late[-1].record)))
+        late, self._late = self._late[:limit], self._late[limit:]
+        return Claim(late, late[-1].record.created)
+
+    def _askForEndings(self, name: str, proceed: Operation) -> Deferred[Any]:
+        """
+        Do an operation that brings in endings.  If it is given up they are
+        kept, where somebody claims them.
+        """
         isGivenUp = False
 
         def giveUp(failure: Failure) -> Failure:
@@ -138,10 +169,9 @@ class TimeLimitedStore(WrappingStore):
             isGivenUp = True
             return failure
 
-        def keep(claim: Claim) -> Claim:
-            if isGivenUp:
-                self._late += claim.endings
-            return claim
+        def keep(result: Any) -> Any:
+            if isGivenUp and ISessionSweep.providedBy(self.store):
+                self._late += ENDINGS[name](result)
+            return result
 
-        answer = self._ask("claimExpired", lambda: proceed().addCallback(keep))
-        return answer.addErrback(giveUp)
+        return self._ask(name, lambda: proceed().addCallback(keep)).addErrback(giveUp)
