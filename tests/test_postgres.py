@@ -19,7 +19,11 @@ from txsessions.testing.contract import (
     ConnectedContract,
     CorruptionContract,
     DurabilityContract,
+    DurableJournalContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
@@ -30,10 +34,20 @@ How far the server's time is ahead of that of the tests, in seconds.
 """
 
 
+TABLES = ("session", "ended", "quarantine", "fence", "observer", "journal")
+"""
+The tables in which sessions leave something.
+"""
+
+
 class TestPostgresStore(
     StoreContract,
     SweepContract,
     IndexContract,
+    OwnersContract,
+    JournalContract,
+    DurableJournalContract,
+    NoticesContract,
     AdministrationContract,
     ConnectedContract,
     DurabilityContract,
@@ -44,6 +58,9 @@ class TestPostgresStore(
     A store on a server keeps what every store promises, by the server's time.
     """
 
+    # How long a notice may take on a machine that does much else.
+    noticeDelay = 1.0
+
     @pytest.fixture(autouse=True)
     def place(self, postgres: PostgresServer) -> Iterator[None]:
         """
@@ -51,7 +68,7 @@ class TestPostgresStore(
         """
         self.server = postgres
         yield
-        postgres.ask("TRUNCATE contract.session, contract.ended, contract.quarantine")
+        postgres.ask(f"TRUNCATE {', '.join(f'contract.{table}' for table in TABLES)}")
 
     def open(self, **keywords: Any) -> PostgresStore:
         """

@@ -22,7 +22,7 @@ from txsessions.record import Change
 from txsessions.stores import postgres as module
 from txsessions.stores.postgres import PostgresStore
 from txsessions.stores.postgresserver.address import parse
-from txsessions.stores.postgresserver.connection import connect
+from txsessions.stores.postgresserver.connection import connectPipeline
 from txsessions.stores.postgresserver.kind import readInteger
 from txsessions.stores.postgresserver.line import carryOut
 from txsessions.stores.postgresserver.statement import ANY, Command, Unit
@@ -140,7 +140,7 @@ async def test_hangingLookup(
         released.wait(30)
         raise StoreUnavailable("too late")
 
-    monkeypatch.setattr(module, "connect", hang)
+    monkeypatch.setattr(module, "connectPipeline", hang)
     store = make(timeout=0.2)
     began = reactor.seconds()
     answers = await outcomes(store.hasSession("0" * 32), store.hasSession("1" * 32))
@@ -163,7 +163,7 @@ async def test_fullQueue(
         released.wait(30)
         raise StoreUnavailable("too late")
 
-    monkeypatch.setattr(module, "connect", hang)
+    monkeypatch.setattr(module, "connectPipeline", hang)
     store = make()
     calls = [store.hasSession("0" * 32) for _ in range(QUEUE + 10)]
     refused = [call for call in calls if call.called]
@@ -178,7 +178,7 @@ def test_lostInTheMiddle(postgres: PostgresServer) -> None:
     An operation whose connection is lost between two of its steps fails; those that
     were done before that have their answers.
     """
-    pipeline = connect(parse("", postgres.keywords()), TIMEOUT)
+    pipeline = connectPipeline(parse("", postgres.keywords()), TIMEOUT)
     pid = pipeline.run([Unit(ANY, [Command("SELECT pg_backend_pid()::bigint")])])
 
     def twoSteps() -> Any:

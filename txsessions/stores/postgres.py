@@ -5,9 +5,8 @@ Sessions in a PostgreSQL database: shared by any number of processes and hosts.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
-from typing import Any, Final, TypeVar
-from zlib import crc32
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorTime
@@ -19,33 +18,35 @@ from ..errors import CorruptRecord
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
 )
 from ..lifetime import REVOKED
-from ..patience import Patience
 from ..record import Change, Record
-from .claim import Claim
+from .claim import Claim, Ending, LogIn
+from .journal import JournalEntry, checkObserver
 from .postgresserver.address import parse
-from .postgresserver.connection import connect
+from .postgresserver.connection import connect, connectPipeline
+from .postgresserver.crew import Crew
+from .postgresserver.hearing import Hearing
+from .postgresserver.journal import Journal
 from .postgresserver.line import Line, Steps
 from .postgresserver.opening import Opening
 from .postgresserver.operations import Operations
 from .postgresserver.outage import Outage
+from .postgresserver.owners import Owners
 from .postgresserver.queries import Queries
 from .postgresserver.schema import Schema
 from .servertime import ServerTime
-from .worker import Worker
+
+if TYPE_CHECKING:
+    from ..limit import SessionLimit
 
 T = TypeVar("T")
-
-LINES: Final = 2
-"""
-How many connections, each with a thread.  While one waits for a commit the other
-sends; more gained nothing when it was measured, since Python runs one thread at
-a time.
-"""
 
 TIMEOUT: Final = 5.0
 """
@@ -59,7 +60,14 @@ How many sessions are looked at in one transaction by what looks at all of them.
 
 
 @implementer(
-    ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration, IConnectedStore
+    ISessionStore,
+    ISessionSweep,
+    ISessionIndex,
+    ISessionOwners,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionStoreAdministration,
+    IConnectedStore,
 )
 class PostgresStore:
     """
@@ -76,12 +84,14 @@ class PostgresStore:
     seconds.
 
     A pooler between the two (PgBouncer) must pool sessions and not
-    transactions.
+    transactions: in another connection nothing would be heard of what others
+    end.
 
     @ivar clock: See L{ISessionStore}.
     @ivar _address: Where the server is.
     @ivar _time: The server's time.
-    @ivar _workers: The threads, each with its line to the server.
+    @ivar _crew: The threads, each with its line to the server.
+    @ivar _hearing: Those who hear of endings, by a third connection.
     """
 
     isMultiprocessSafe = True
@@ -112,17 +122,23 @@ class PostgresStore:
         """
         self.clock = clock
         self._address = parse(dsn, keywords)
-        self._reactor = reactor
         self._timeout = timeout
         self._schema = Schema(schema)
-        self._queries = Queries(self._schema.quoted)
+        self._queries = Queries(self._schema)
         self._time = ServerTime(self._present)
         self._operations = Operations(self._queries, self._time, self._putAside)
-        self._patience: Patience | None = None
-        self._lines = [self._newLine() for _ in range(LINES)]
-        self._workers = [
-            Worker(self._address.label, line.perform, line.finish, reactor) for line in self._lines
-        ]
+        self._owners = Owners(
+            self._schema, self._queries, self._time, self._operations, self._putAside
+        )
+        self._journal = Journal(self._queries, self._time, self._putAside, self._dropped)
+        self._crew = Crew(self._address.label, self._newLine, 2 * timeout, reactor)
+        self._hearing = Hearing(
+            self._address.label,
+            lambda: self._crew.reactor,
+            lambda: connect(self._address),
+            self._schema.channel,
+            timeout,
+        )
 
     def __repr__(self) -> str:
         return f"<PostgresStore in the schema {self._schema.name} of {self._address.label}>"
@@ -131,52 +147,105 @@ class PostgresStore:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._ask(sid, self._operations.load(sid, default))
+        return self._crew.ask(sid, self._operations.load(sid, default))
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
         See L{ISessionStore.createSession}.
         """
-        return self._ask(record.sid, self._operations.create(record))
+        return self._crew.ask(record.sid, self._operations.create(record))
 
     def saveSession(self, change: Change) -> Deferred[int]:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._ask(change.sid, self._operations.save(change))
+        return self._crew.ask(change.sid, self._operations.save(change))
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """
         See L{ISessionStore.deleteSession}.
         """
-        return self._ask(sid, self._operations.delete(sid, reason))
+        return self._crew.ask(sid, self._operations.delete(sid, reason))
 
     def hasSession(self, sid: str) -> Deferred[bool]:
         """
         See L{ISessionStore.hasSession}.
         """
-        return self._ask(sid, self._operations.has(sid))
+        return self._crew.ask(sid, self._operations.has(sid))
 
     def claimExpired(self, limit: int) -> Deferred[Claim]:
         """
         See L{ISessionSweep.claimExpired}.
         """
-        claimed = self._ask("", self._operations.claim(limit))
+        claimed = self._crew.ask("", self._operations.claim(limit))
         # That this fails is not worth a word: the next claim tries again.
-        self._ask("", self._operations.forget()).addErrback(lambda _: None)
+        self._crew.ask("", self._forget()).addErrback(lambda _: None)
         return claimed
 
     def findSessions(self, sessionKey: str) -> Deferred[list[Record]]:
         """
         See L{ISessionIndex.findSessions}.
         """
-        return self._ask(sessionKey, self._operations.find(sessionKey))
+        return self._crew.ask(sessionKey, self._operations.find(sessionKey))
+
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        owner = change.sessionKey
+        if not isinstance(owner, str):
+            return fail(ValueError("whoever logs in has a sessionKey, which is a str"))
+        return self._crew.ask(change.sid, self._owners.logIn(change, owner, limit))
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.
+        """
+        return self._crew.ask(sessionKey, self._owners.end(sessionKey, reason, exceptFor))
+
+    def enrol(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.enrol}.
+        """
+        return self._askJournal(observer, self._journal.enrol)
+
+    def dismiss(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.dismiss}.
+        """
+        return self._askJournal(observer, self._journal.dismiss)
+
+    def takeEndings(
+        self, observer: str, limit: int, lease: float
+    ) -> Deferred[Sequence[JournalEntry]]:
+        """
+        See L{ISessionJournal.takeEndings}.
+        """
+        return self._askJournal(observer, self._journal.take, limit, lease)
+
+    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        See L{ISessionJournal.acknowledge}.
+        """
+        return self._askJournal(observer, self._journal.acknowledge, list(eventIDs))
+
+    def watchEndings(
+        self, ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        See L{ISessionNotices.watchEndings}.  It takes a moment until a
+        connection hears; C{missed} is called then.  To close the store stops
+        it.
+        """
+        return self._hearing.watch(ended, missed)
 
     def setup(self) -> Deferred[None]:
         """
         See L{ISessionStoreAdministration.setup}.
         """
-        return self._ask("", self._schema.ensure())
+        return self._crew.ask("", self._schema.ensure())
 
     async def iterSessions(self) -> AsyncIterator[tuple[str, Record]]:
         """
@@ -184,7 +253,7 @@ class PostgresStore:
         """
         after: str | None = ""
         while after is not None:
-            records, after = await self._ask(after, self._operations.page(after, PAGE))
+            records, after = await self._crew.ask(after, self._operations.page(after, PAGE))
             for record in records:
                 yield record.sid, record
 
@@ -198,46 +267,40 @@ class PostgresStore:
         """
         See L{IConnectedStore.close}.
         """
-        return gatherResults([worker.stop() for worker in self._workers]).addCallback(
-            lambda _: None
-        )
+        closing = [self._hearing.close(), self._crew.close()]
+        return gatherResults(closing).addCallback(lambda _: None)
 
     async def _deleteOld(self, minutes: float) -> int:
         """
         End old sessions, a page at a time.
         """
-        moment = await self._ask("", self._operations.ago(60 * minutes))
+        moment = await self._crew.ask("", self._operations.ago(60 * minutes))
         count = 0
         after: str | None = ""
         while after is not None:
-            ended, after = await self._ask("", self._operations.deleteOld(moment, after, PAGE))
+            ended, after = await self._crew.ask("", self._operations.deleteOld(moment, after, PAGE))
             count += ended
         return count
 
-    def _ask(self, key: str, operation: Steps[T]) -> Deferred[T]:
+    def _askJournal(
+        self, observer: str, operation: Callable[..., Steps[T]], *arguments: Any
+    ) -> Deferred[T]:
         """
-        Have an operation carried out, after all those before it with the same
-        key.
+        Have something done with the journal.
         """
-        place = crc32(key.encode("utf-8", "surrogatepass")) % LINES
-        outage = self._lines[place].outage
-        if not outage.admits():
-            operation.close()
-            return fail(outage.error())
-        return self._patient().wait(self._workers[place].submit(operation))
+        try:
+            name = checkObserver(observer)
+        except ValueError as e:
+            return fail(e)
+        return self._crew.ask(name, operation(name, *arguments))
 
-    def _patient(self) -> Patience:
+    def _forget(self) -> Steps[None]:
         """
-        What waits for a thread that hangs in the lookup of a host's name, which
-        knows no time-out.
+        Forget what has been kept long enough.
         """
-        if self._patience is None:
-            if self._reactor is None:
-                from twisted.internet import reactor
-
-                self._reactor = reactor
-            self._patience = Patience(self._reactor, 2 * self._timeout)
-        return self._patience
+        yield from self._operations.forget()
+        yield from self._owners.forget()
+        yield from self._journal.trim()
 
     def _newLine(self) -> Line:
         """
@@ -246,7 +309,7 @@ class PostgresStore:
         number = int.from_bytes(os.urandom(8), "big", signed=True)
         opening = Opening(self._schema, self._queries, self._operations, self._timeout, number)
         return Line(
-            lambda: connect(self._address, self._timeout),
+            lambda: connectPipeline(self._address, self._timeout),
             opening.steps,
             lambda: self._operations.compareTimes() if self._time.isStale() else None,
             Outage(),
@@ -264,6 +327,18 @@ class PostgresStore:
         Tell of a damaged record which nobody has asked for.  This is called in
         a thread.
         """
-        self._reactor.callFromThread(
+        self._crew.reactor.callFromThread(
             self._log.warn, "{error}", error=CorruptRecord(sid, "it is in the table quarantine now")
+        )
+
+    def _dropped(self, observer: str, count: int) -> None:
+        """
+        Tell of endings that were dropped.  This is called in a thread.
+        """
+        self._crew.reactor.callFromThread(
+            self._log.warn,
+            "{count} endings were dropped that the observer {observer!r} was not told of: "
+            "they were too many, or too old",
+            count=count,
+            observer=observer,
         )

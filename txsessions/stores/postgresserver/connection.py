@@ -19,22 +19,31 @@ number as it was given.
 """
 
 
-def connect(address: Address, timeout: float) -> Pipeline:
+def connect(address: Address) -> psycopg.Connection:
     """
     Connect to a server.  It waits for the time that C{connect_timeout} gives
     for each host, and for the names of hosts to be looked up.
+
+    @raise StoreUnavailable: There is no connection.
+    """
+    try:
+        return psycopg.Connection.connect(address.conninfo(), autocommit=True)
+    except (psycopg.Error, OSError, UnicodeError) as e:
+        # What libpq says is the only thing that says what is wrong.
+        reason = address.masked(str(e))
+        raise StoreUnavailable(f"{address.label} cannot be reached: {reason}") from None
+
+
+def connectPipeline(address: Address, timeout: float) -> Pipeline:
+    """
+    The same, for a connection that carries operations.
 
     @param timeout: How long a transaction on the connection may take, in
         seconds.
     @raise StoreUnavailable: There is no connection.  L{StoreUnusable}: nor
         will there be one.
     """
-    try:
-        connection = psycopg.Connection.connect(address.conninfo(), autocommit=True)
-    except (psycopg.Error, OSError, UnicodeError) as e:
-        # What libpq says is the only thing that says what is wrong.
-        reason = address.masked(str(e))
-        raise StoreUnavailable(f"{address.label} cannot be reached: {reason}") from None
+    connection = connect(address)
     try:
         _check(connection, address)
         return Pipeline(connection, timeout)

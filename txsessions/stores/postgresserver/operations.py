@@ -7,17 +7,17 @@ Times of records and changes are on the store's clock; the server has its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from ...errors import CorruptRecord, SessionEnded, SessionNotFound, VersionConflict
 from ...record import Change, Record, apply
-from ..claim import Claim, Ending
+from ..claim import Claim
 from ..remembrance import RETENTION
 from ..servertime import ServerTime
 from .kind import Row, readFloat, readInteger, readText
 from .line import Steps
 from .queries import Queries
-from .row import Damaged, fromRow, toRow, toSave
+from .row import Damaged, endingIn, fromRow, toRow, toSave
 from .statement import ANY, LAST, Unit
 
 FORGOTTEN: Final = 1000
@@ -33,11 +33,10 @@ PAUSE: Final = 1.0
 When to look again for what is due but locked by somebody else, in seconds.
 """
 
-REASON: Final = 9
 COUNT: Final = 10
 NOW: Final = 11
 """
-What a row of a claim has after the columns of the record.
+What a row of a claim has after the columns of the record, and the reason.
 """
 
 
@@ -81,6 +80,12 @@ class Operations:
         (rows,) = yield Unit(change.sid, [self._queries.save(*toSave(change, self._time))])
         if rows:
             return _integer(rows[0])
+        return (yield from self.explain(change))
+
+    def explain(self, change: Change) -> Steps[NoReturn]:
+        """
+        Fail with why a change was not made.
+        """
         record = yield from self.load(change.sid, None)
         if record is None:
             raise SessionNotFound(change.sid)
@@ -112,7 +117,7 @@ class Operations:
         See L{ISessionSweep.claimExpired}.
         """
         claimed, earliest = yield Unit(LAST, [self._queries.claim(limit), self._queries.earliest()])
-        endings = [ending for row in claimed if row[0] for ending in self._ending(row)]
+        endings = [e for row in claimed if row[0] for e in endingIn(row, self._time, self._report)]
         if earliest[0][0] is None:
             return Claim(endings, None)
         return Claim(endings, self._next(claimed[0], limit, _float(earliest[0])))
@@ -156,7 +161,7 @@ class Operations:
         were, and the C{sid} after which there are more, or C{None}.
         """
         (rows,) = yield Unit(LAST, [self._queries.deleteOld(after, limit, moment)])
-        ended, last = rows[0]
+        ended, last, _ = rows[0]
         return _integer((ended,)), None if last is None else readText(last)
 
     def compareTimes(self) -> Steps[None]:
@@ -191,16 +196,6 @@ class Operations:
             except CorruptRecord as e:
                 self._report(e.sid)
         return records
-
-    def _ending(self, row: Row) -> Iterable[Ending]:
-        """
-        The ending in a row of a claim; none if it is damaged.
-        """
-        try:
-            return [Ending(fromRow(row, self._time), _text(row[REASON:]))]
-        except Damaged:
-            self._report(_text(row))
-            return []
 
     def _next(self, row: Row, limit: int, earliest: float) -> float:
         """

@@ -12,6 +12,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Final, TypeAlias
 
 import psycopg
@@ -91,26 +92,41 @@ class Pipeline:
             done, and durable; what has a L{Refusal} is not done; after a
             L{StoreTimedOut} or another L{StoreUnavailable} it may be or not.
         """
+        end = self._monotonic() + self._timeout
+        outcomes: list[Outcome] = []
+        for isAlone, some in groupby(units, key=lambda unit: unit.isAlone):
+            if isAlone:
+                outcomes += self._oneByOne(list(some), end)
+            else:
+                outcomes += self._inOrder(list(some), end)
+            if self._isSpent:
+                self.close()
+        return outcomes
+
+    def _inOrder(self, units: Sequence[Unit], end: float) -> list[Outcome]:
+        """
+        Do units in the order of their keys.
+        """
+        if self._monotonic() > end:
+            return [_notTried()] * len(units)
         places = sorted(range(len(units)), key=lambda place: units[place].key)
         ordered = [units[place] for place in places]
         outcomes = self._together(ordered)
         if len(units) > 1 and isinstance(outcomes[0], StoreUnavailable) and not self._isSpent:
-            outcomes = self._oneByOne(ordered) if self._connection else outcomes
-        if self._isSpent:
-            self.close()
+            end = max(end, self._monotonic() + self._timeout)
+            outcomes = self._oneByOne(ordered, end) if self._connection else outcomes
         inOrder: list[Outcome] = [[]] * len(units)
         for place, outcome in zip(places, outcomes, strict=True):
             inOrder[place] = outcome
         return inOrder
 
-    def _oneByOne(self, units: Sequence[Unit]) -> list[Outcome]:
+    def _oneByOne(self, units: Sequence[Unit], end: float) -> list[Outcome]:
         """
         Do units each in a transaction of its own.
 
         Where one has waited too long, the others of its key are not tried, and
-        neither is any when it takes too long altogether.
+        neither is any after C{end}, in seconds.
         """
-        end = self._monotonic() + self._timeout
         outcomes: list[Outcome] = []
         late: dict[str, StoreUnavailable] = {}
         for unit in units:
@@ -118,7 +134,7 @@ class Pipeline:
             if unit.key in late:
                 outcome = late[unit.key]
             elif self._connection is None or self._monotonic() > end:
-                outcome = StoreTimedOut("PostgreSQL was too slow; the statement was not tried")
+                outcome = _notTried()
             else:
                 (outcome,) = self._together([unit])
             if isinstance(outcome, StoreTimedOut):
@@ -203,6 +219,13 @@ class Pipeline:
         if not ready:
             raise StoreTimedOut(f"PostgreSQL did not answer for {self._timeout:g} seconds")
         return ready[0][1]
+
+
+def _notTried() -> StoreTimedOut:
+    """
+    The error when there is no time left.
+    """
+    return StoreTimedOut("PostgreSQL was too slow; the statement was not tried")
 
 
 def _lost() -> StoreUnavailable:

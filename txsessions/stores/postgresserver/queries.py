@@ -9,17 +9,10 @@ from __future__ import annotations
 
 from typing import Final
 
+from .ending import COLUMNS, TOLD, ending
 from .kind import BYTES, FLOAT, INTEGER, JSONB, TEXT, TEXTS, TRUTH, Kind
+from .schema import Schema
 from .statement import Query
-
-COLUMNS: Final = (
-    "sid, verifier, created, lastModified, sessionTimeout, absoluteTimeout, sessionKey, "
-    "attributes, version"
-)
-"""
-The columns of a record, in the order in which L{txsessions.stores.postgresserver.row}
-reads them.
-"""
 
 DEADLINE: Final = "{schema}.deadline(created, lastModified, sessionTimeout, absoluteTimeout)"
 
@@ -30,31 +23,6 @@ LAPSE: Final = """
 """
 Why a session ends whose deadline has passed: L{txsessions.lifetime.endReason}.
 """
-
-
-def _ending(reason: str) -> str:
-    """
-    SQL that ends the sessions whose C{sid} are in C{ending}, and whose rows are
-    locked.  What is damaged is put aside and has not ended.
-
-    @param reason: Why, as an expression on the row.
-    """
-    return f"""
-        gone AS (
-            DELETE FROM {{schema}}.session WHERE sid = ANY (ARRAY (SELECT sid FROM ending))
-            RETURNING *, {reason} AS reason, {{schema}}.isSound(attributes) AS isSound
-        ),
-        aside AS (
-            INSERT INTO {{schema}}.quarantine (sid, content)
-            SELECT sid, to_jsonb(gone) FROM gone WHERE NOT isSound
-        ),
-        remembered AS (
-            INSERT INTO {{schema}}.ended (sid, reason, endedAt)
-            SELECT sid, reason, {{schema}}.present() FROM gone WHERE isSound
-            ON CONFLICT (sid) DO UPDATE SET reason = excluded.reason, endedAt = excluded.endedAt
-        ),
-        last AS (SELECT {COLUMNS}, reason FROM gone)
-    """
 
 
 LOAD: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid = $1"
@@ -78,8 +46,7 @@ Comes after L{CREATE} in the same transaction: if that had to wait for the end o
 a session of the same handle, it is only now that this end can be seen.
 """
 
-SAVE: Final = f"""
-    UPDATE {{schema}}.session SET
+CHANGED: Final = """
         verifier = coalesce($3, verifier),
         lastModified = greatest(lastModified, $2),
         sessionTimeout = coalesce($4, sessionTimeout),
@@ -87,15 +54,35 @@ SAVE: Final = f"""
         sessionKey = CASE WHEN $7 THEN $8 ELSE sessionKey END,
         attributes = CASE WHEN $9 IS NULL THEN attributes ELSE (attributes || $9) - $10 END,
         version = version + $11,
-        due = least(due, {{schema}}.deadline(
+        due = least(due, {schema}.deadline(
             created, greatest(lastModified, $2), coalesce($4, sessionTimeout),
             CASE WHEN $5 THEN $6 ELSE absoluteTimeout END))
-    WHERE sid = $1
-        AND ($2 IS NULL OR $2 < {DEADLINE})
+"""
+"""
+What a change makes of a row.
+"""
+
+APPLIES: Final = f"""
+        ($2 IS NULL OR $2 < {DEADLINE})
         AND ($12 IS NULL OR version = $12)
         AND ($13 IS NULL OR verifier = $13)
         AND {{schema}}.isSound(attributes)
-    RETURNING version
+"""
+"""
+Whether a change can be made of a row.
+"""
+
+CHANGE: Final = (
+    *(TEXT, FLOAT, BYTES, FLOAT, TRUTH, FLOAT, TRUTH, TEXT, JSONB, TEXTS, INTEGER),
+    *(INTEGER, BYTES),
+)
+"""
+The types of the parameters of a change, as L{txsessions.stores.postgresserver.row}
+gives them.
+"""
+
+SAVE: Final = f"""
+    UPDATE {{schema}}.session SET {CHANGED} WHERE sid = $1 AND {APPLIES} RETURNING version
 """
 """
 L{txsessions.record.apply} in SQL.  Without a row it was not made; why not is
@@ -105,8 +92,8 @@ asked afterwards.
 DELETE: Final = f"""
     WITH ending AS MATERIALIZED (
         SELECT sid FROM {{schema}}.session WHERE sid = $1 FOR UPDATE
-    ), {_ending("$2")}
-    SELECT * FROM last
+    ), {ending("$2")}
+    SELECT *, {TOLD} FROM last
 """
 
 PUT_ASIDE: Final = """
@@ -129,8 +116,8 @@ CLAIM: Final = f"""
         UPDATE {{schema}}.session SET due = {DEADLINE}
         WHERE sid = ANY (ARRAY (SELECT sid FROM candidate WHERE NOT isOver))
     ),
-    ending AS (SELECT sid FROM candidate WHERE isOver), {_ending(LAPSE)}
-    SELECT last.*, (SELECT count(*) FROM candidate), (SELECT now FROM moment)
+    ending AS (SELECT sid FROM candidate WHERE isOver), {ending(LAPSE)}
+    SELECT last.*, (SELECT count(*) FROM candidate), (SELECT now FROM moment), {TOLD}
     FROM moment LEFT JOIN last ON true
     ORDER BY {DEADLINE}
 """
@@ -166,8 +153,8 @@ DELETE_OLD: Final = f"""
         SELECT sid FROM {{schema}}.session
         WHERE sid = ANY (ARRAY (SELECT sid FROM page)) AND lastModified <= $3
         FOR UPDATE SKIP LOCKED
-    ), {_ending("'expired-idle'")}
-    SELECT (SELECT count(*) FROM gone WHERE isSound), (SELECT max(sid) FROM page)
+    ), {ending("'expired-idle'")}
+    SELECT (SELECT count(*) FROM gone WHERE isSound), (SELECT max(sid) FROM page), {TOLD}
 """
 
 PRESENT: Final = "SELECT {schema}.present()"
@@ -178,40 +165,33 @@ class Queries:
     The queries on the tables of one schema.
     """
 
-    def __init__(self, schema: str) -> None:
-        """
-        @param schema: The name of the schema as SQL has it.
-        """
+    def __init__(self, schema: Schema) -> None:
         self._schema = schema
         self.all: list[Query] = []
-        self.load = self._query(LOAD, TEXT)
-        self.has = self._query(HAS, TEXT)
-        self.reason = self._query(REASON, TEXT)
-        self.create = self._query(
+        self.load = self.add(LOAD, TEXT)
+        self.has = self.add(HAS, TEXT)
+        self.reason = self.add(REASON, TEXT)
+        self.create = self.add(
             CREATE, TEXT, BYTES, FLOAT, FLOAT, FLOAT, FLOAT, TEXT, JSONB, INTEGER
         )
-        self.withdraw = self._query(WITHDRAW, TEXT)
-        self.save = self._query(
-            SAVE,
-            *(TEXT, FLOAT, BYTES, FLOAT, TRUTH, FLOAT, TRUTH, TEXT, JSONB, TEXTS, INTEGER),
-            *(INTEGER, BYTES),
-        )
-        self.delete = self._query(DELETE, TEXT, TEXT)
-        self.putAside = self._query(PUT_ASIDE, TEXT)
-        self.claim = self._query(CLAIM, INTEGER)
-        self.earliest = self._query(EARLIEST)
-        self.forget = self._query(FORGET, FLOAT, INTEGER)
-        self.find = self._query(FIND, TEXT)
-        self.page = self._query(PAGE, TEXT, INTEGER)
-        self.deleteOld = self._query(DELETE_OLD, TEXT, INTEGER, FLOAT)
-        self.present = self._query(PRESENT)
+        self.withdraw = self.add(WITHDRAW, TEXT)
+        self.save = self.add(SAVE, *CHANGE)
+        self.delete = self.add(DELETE, TEXT, TEXT)
+        self.putAside = self.add(PUT_ASIDE, TEXT)
+        self.claim = self.add(CLAIM, INTEGER)
+        self.earliest = self.add(EARLIEST)
+        self.forget = self.add(FORGET, FLOAT, INTEGER)
+        self.find = self.add(FIND, TEXT)
+        self.page = self.add(PAGE, TEXT, INTEGER)
+        self.deleteOld = self.add(DELETE_OLD, TEXT, INTEGER, FLOAT)
+        self.present = self.add(PRESENT)
 
-    def _query(self, text: str, *kinds: Kind) -> Query:
+    def add(self, text: str, *kinds: Kind) -> Query:
         """
-        A query of this schema.
+        A further query of this schema.
         """
-        query = Query(
-            b"txsessions_%d" % len(self.all), text.replace("{schema}", self._schema), kinds
-        )
+        text = text.replace("{schema}", self._schema.quoted)
+        text = text.replace("{channel}", self._schema.channel)
+        query = Query(b"txsessions_%d" % len(self.all), text, kinds)
         self.all.append(query)
         return query

@@ -8,12 +8,13 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
 from ...record import UNCHANGED, Change, Record
+from ..claim import Ending
 from ..servertime import ServerTime
 from .kind import (
     Row,
@@ -29,6 +30,12 @@ from .kind import (
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, str]).decode
+
+
+REASON: Final = 9
+"""
+Where a row has the reason of the end, after the columns of the record.
+"""
 
 
 class Damaged(ValueError):
@@ -58,6 +65,22 @@ def fromRow(row: Row, time: ServerTime) -> Record:
         _attributes(readJSONB(attributes)),
         readInteger(version),
     )
+
+
+def endingIn(row: Row, time: ServerTime, report: Callable[[str], object]) -> list[Ending]:
+    """
+    The ending in a row that has the reason after the columns of the record; none
+    if the record is damaged.
+
+    @param report: Called with the C{sid} then.
+    """
+    sid, reason = row[0], row[REASON]
+    assert sid is not None and reason is not None
+    try:
+        return [Ending(fromRow(row, time), readText(reason))]
+    except Damaged:
+        report(readText(sid))
+        return []
 
 
 def toRow(record: Record, time: ServerTime) -> tuple[Any, ...]:

@@ -96,7 +96,59 @@ FIRST: Final = (
 What makes version 1 of an empty schema.
 """
 
-MIGRATIONS: Final[Sequence[Sequence[str]]] = (FIRST,)
+SECOND: Final = (
+    # An owner may be longer than an index can hold, so it is the digest of one.
+    """
+    CREATE TABLE {schema}.fence (owner bytea PRIMARY KEY, moment double precision NOT NULL)
+    """,
+    "CREATE INDEX fence_by_time ON {schema}.fence (moment)",
+    # Whoever is enrolled anew has another id: what was written down for the
+    # one before is not for him.
+    """
+    CREATE TABLE {schema}.observer (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        name text COLLATE "C" NOT NULL UNIQUE
+    )
+    """,
+    # Half of a page stays free, so that a lease finds room beside the row.
+    """
+    CREATE TABLE {schema}.journal (
+        observer bigint NOT NULL,
+        id bigint GENERATED ALWAYS AS IDENTITY,
+        event text COLLATE "C" NOT NULL,
+        sid text COLLATE "C" NOT NULL,
+        verifier bytea NOT NULL,
+        created double precision NOT NULL,
+        lastModified double precision NOT NULL,
+        sessionTimeout double precision NOT NULL,
+        absoluteTimeout double precision,
+        sessionKey text COLLATE "C",
+        attributes jsonb NOT NULL,
+        version bigint NOT NULL,
+        reason text NOT NULL,
+        endedAt double precision NOT NULL,
+        leasedUntil double precision NOT NULL DEFAULT '-infinity',
+        attempt bigint NOT NULL DEFAULT 0,
+        PRIMARY KEY (event, observer)
+    ) WITH (fillfactor = 50)
+    """,
+    "ALTER TABLE {schema}.journal ALTER COLUMN attributes SET STORAGE EXTERNAL",
+    "CREATE INDEX journal_by_order ON {schema}.journal (observer, id)",
+    # Nothing that an attribute may say makes it fail: what is no time as
+    # txsessions.record writes one is none.
+    """
+    CREATE FUNCTION {schema}.authenticatedAt(attributes jsonb) RETURNS double precision
+    LANGUAGE sql IMMUTABLE
+    AS $$ SELECT CASE WHEN $1 ->> 'fact:authenticatedAt'
+            ~ '^-?[0-9]{{1,17}}([.][0-9]{{1,20}})?(e[+-]?[0-9]{{1,2}})?$'
+        THEN ($1 ->> 'fact:authenticatedAt')::double precision END $$
+    """,
+)
+"""
+What makes version 2 of version 1: log-ins that come too late, and the journal.
+"""
+
+MIGRATIONS: Final[Sequence[Sequence[str]]] = (FIRST, SECOND)
 """
 What makes each version of the one before it.
 """
@@ -110,6 +162,7 @@ class Schema:
     advisory lock, and the others see then that it is done.
 
     @ivar quoted: Its name as SQL has it.
+    @ivar channel: Where notice is given of what ends.
     """
 
     def __init__(self, name: str, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> None:
@@ -120,7 +173,8 @@ class Schema:
             raise ValueError(f"the name of a schema has 1 to {MAXIMUM_NAME} bytes")
         self.name = name
         self.quoted = '"' + name.replace('"', '""') + '"'
-        self._literal = "'" + name.replace("'", "''") + "'"
+        # A channel is the whole database's, and its name no longer than a schema's.
+        self.channel = f"txsessions_{_number(b'channel', name) & 0xFFFFFFFFFFFFFFFF:016x}"
         self._migrations = migrations
 
     def ensure(self) -> Steps[None]:
@@ -201,12 +255,19 @@ class Schema:
             END $migration$
         """
 
+    def ownerLock(self, owner: bytes) -> int:
+        """
+        The number of the advisory lock of an owner.
+
+        @param owner: A digest of his.
+        """
+        return _number(b"owner" + owner, self.name)
+
     def _lock(self) -> int:
         """
-        The number of the advisory lock.
+        The number of the advisory lock of the schema itself.
         """
-        digest = sha256(b"txsessions schema\0" + self.name.encode("utf-8", "replace")).digest()
-        return int.from_bytes(digest[:8], "big", signed=True)
+        return _number(b"schema", self.name)
 
     def _advised(self, error: Refusal) -> StoreUnusable:
         """
@@ -216,3 +277,11 @@ class Schema:
             f"the schema {self.name} cannot be made ({error}); let somebody run the setup of "
             "the store who may, or grant CREATE on the database and the schema"
         )
+
+
+def _number(purpose: bytes, name: str) -> int:
+    """
+    A number that means this for a schema of this name, and nothing else.
+    """
+    text = b"txsessions %s\0%s" % (purpose, name.encode("utf-8", "replace"))
+    return int.from_bytes(sha256(text).digest()[:8], "big", signed=True)

@@ -101,10 +101,14 @@ class Unit:
         their keys, so that two transactions do not wait for each other; it is
         the session whose rows they lock.
     @ivar statements: At least one.
+    @ivar isAlone: Whether it has a transaction to itself: it may wait for what
+        is not in that order, and must hold nothing while it does.  C{key} is
+        what it may wait for then.
     """
 
     key: str
     statements: Sequence[Statement]
+    isAlone: bool = False
 
 
 ANY: str = ""
