@@ -27,7 +27,11 @@ from txsessions.testing.contract import (
     ConnectedContract,
     CorruptionContract,
     DurabilityContract,
+    DurableJournalContract,
     IndexContract,
+    JournalContract,
+    NoticesContract,
+    OwnersContract,
     StoreContract,
     SweepContract,
 )
@@ -35,7 +39,15 @@ from txsessions.testing.contract import (
 SID = "0123456789abcdef" * 2
 
 
-class MigratingContract(StoreContract, SweepContract, IndexContract, AdministrationContract):
+class MigratingContract(
+    StoreContract,
+    SweepContract,
+    IndexContract,
+    OwnersContract,
+    JournalContract,
+    NoticesContract,
+    AdministrationContract,
+):
     """
     Two stores are one.
     """

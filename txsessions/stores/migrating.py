@@ -4,47 +4,51 @@ From one store to another while sessions go on.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.defer import Deferred
 from twisted.python.runtime import seconds
-from zope.interface import directlyProvides, implementer
+from zope.interface import directlyProvides
 
-from ..errors import SessionEnded, SessionNotFound
+from ..errors import SessionEnded
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
 )
 from ..lifetime import REVOKED
+from ..limit import SessionLimit
 from ..record import Change, Record
-from .claim import Claim
-from .lines import Lines
+from .calls import PAGE, outcomesOf, pagesOf, raiseFailure
+from .claim import Claim, Ending, LogIn
+from .journal import JournalEntry
+from .journals import TwoJournals
+from .moving import MOVED, MovingStore
 
-MOVED: Final = "moved"
+__all__ = ["MOVED", "MigratingStore"]
+
+FURTHER: Final = (
+    (ISessionSweep, ISessionSweep),
+    (ISessionIndex, ISessionIndex),
+    (ISessionStoreAdministration, ISessionStoreAdministration),
+    (ISessionOwners, ISessionIndex),
+    (ISessionJournal, ISessionStore),
+    (ISessionNotices, ISessionStore),
+)
 """
-The reason for which a session ends in the old store that lives on in the new
-one.  Nobody is told of that end.
+What this provides beyond L{ISessionStore}: the first of each two, if the new
+store provides that and the old one the second.
 """
 
-PAGE: Final = 100
-"""
-How many sessions are moved at the same time where all old ones are.
-"""
 
-FURTHER: Final = (ISessionSweep, ISessionIndex, ISessionStoreAdministration)
-"""
-What this provides beyond L{ISessionStore} if both stores do.
-"""
-
-
-@implementer(ISessionStore)
-class MigratingStore:
+class MigratingStore(MovingStore):
     """
     Reads from the new store and then from the old one, and writes to the new
     one only.  Each session moves over at its first write.
@@ -63,42 +67,30 @@ class MigratingStore:
       - a crash leaves the session in the old store, or in both and then the
         new one counts, or in the new one.
 
-    What expires in the old store is moved as well, and the new one ends it.
+    What expires in the old store is moved as well, and the new one ends it; and
+    so are the sessions of an owner who logs in where their number is limited,
+    or whose sessions end together.
 
     While sessions migrate all processes must use the two stores through this;
     the old one must know the times of the new one's clock.  When
-    C{old.iterSessions()} gives none any more, the new store is enough.
+    C{old.iterSessions()} gives none any more, and the old journal nothing to
+    tell, the new store is enough.
 
-    @ivar _new: The new store.
-    @ivar _old: The old store.
-    @ivar _lines: The operations on each session, in their order.
     @ivar _expired: What has expired in the old store and is not yet in the new
         one.
+    @ivar _journals: What observers have still to be told.
     """
 
     isThreadSafe = False
 
     def __init__(self, new: Any, old: Any) -> None:
-        self._new = new
-        self._old = old
-        self._lines = Lines()
+        super().__init__(new, old)
         self._expired: list[Record] = []
-        further: list[Any] = [i for i in FURTHER if i.providedBy(new) and i.providedBy(old)]
+        self._journals = TwoJournals(new, old, self._now)
+        further: list[Any] = [i for i, of in FURTHER if i.providedBy(new) and of.providedBy(old)]
         if IConnectedStore.providedBy(new) or IConnectedStore.providedBy(old):
             further.append(IConnectedStore)
         directlyProvides(self, ISessionStore, *further)
-
-    @property
-    def clock(self) -> IReactorTime | None:
-        """
-        See L{ISessionStore}.
-        """
-        return self._new.clock
-
-    @clock.setter
-    def clock(self, clock: IReactorTime | None) -> None:
-        self._new.clock = clock
-        self._old.clock = clock
 
     @property
     def isMultiprocessSafe(self) -> bool:
@@ -106,36 +98,6 @@ class MigratingStore:
         Whether both stores are.
         """
         return bool(self._new.isMultiprocessSafe and self._old.isMultiprocessSafe)
-
-    def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
-        """
-        See L{ISessionStore.loadSession}.
-        """
-        return self._lines.call(sid, lambda: self._load(sid, default))
-
-    def createSession(self, record: Record) -> Deferred[bool]:
-        """
-        See L{ISessionStore.createSession}.
-        """
-        return self._lines.call(record.sid, lambda: self._create(record))
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        """
-        See L{ISessionStore.saveSession}.
-        """
-        return self._lines.call(change.sid, lambda: self._save(change))
-
-    def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
-        """
-        See L{ISessionStore.deleteSession}.
-        """
-        return self._lines.call(sid, lambda: self._delete(sid, reason))
-
-    def hasSession(self, sid: str) -> Deferred[bool]:
-        """
-        See L{ISessionStore.hasSession}.
-        """
-        return self._lines.call(sid, lambda: self._has(sid))
 
     def claimExpired(self, limit: int) -> Deferred[Claim]:
         """
@@ -148,6 +110,57 @@ class MigratingStore:
         See L{ISessionIndex.findSessions}.
         """
         return self._lines.call("find", lambda: self._find(sessionKey))
+
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        See L{ISessionOwners.logInSession}.
+        """
+        return self._lines.call(change.sid, lambda: self._logIn(change, limit))
+
+    def endSessions(
+        self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
+    ) -> Deferred[Sequence[Ending]]:
+        """
+        See L{ISessionOwners.endSessions}.
+        """
+        return Deferred.fromCoroutine(self._endAll(sessionKey, reason, exceptFor))
+
+    def enrol(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.enrol}.
+        """
+        return self._journals.enrol(observer)
+
+    def dismiss(self, observer: str) -> Deferred[None]:
+        """
+        See L{ISessionJournal.dismiss}.
+        """
+        return self._journals.dismiss(observer)
+
+    def takeEndings(
+        self, observer: str, limit: int, lease: float
+    ) -> Deferred[Sequence[JournalEntry]]:
+        """
+        See L{ISessionJournal.takeEndings}.  What the old store has still to
+        tell comes first.
+        """
+        return self._journals.takeEndings(observer, limit, lease)
+
+    def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> Deferred[None]:
+        """
+        See L{ISessionJournal.acknowledge}.
+        """
+        return self._journals.acknowledge(observer, eventIDs)
+
+    def watchEndings(
+        self, ended: Callable[[str, str], object], missed: Callable[[], object]
+    ) -> Callable[[], None]:
+        """
+        See L{ISessionNotices.watchEndings}.  Whatever ends does so in the new
+        store.
+        """
+        stop: Callable[[], None] = self._new.watchEndings(ended, missed)
+        return stop
 
     def setup(self) -> Deferred[None]:
         """
@@ -185,82 +198,54 @@ class MigratingStore:
         """
         return Deferred.fromCoroutine(self._close())
 
-    async def _load(self, sid: str, default: Any) -> Any:
+    async def _logIn(self, change: Change, limit: SessionLimit | None) -> LogIn:
         """
-        See L{ISessionStore.loadSession}.
-        """
-        record = await self._new.loadSession(sid)
-        if record is not None:
-            return record
-        end: SessionEnded | None = None
-        try:
-            record = await self._old.loadSession(sid)
-        except SessionEnded as e:
-            end = e
-        if record is None:
-            # It may have moved since the first look.
-            record = await self._new.loadSession(sid)
-        if record is None and end is not None and end.reason != MOVED:
-            raise end
-        return default if record is None else record
+        See L{ISessionOwners.logInSession}.
 
-    async def _create(self, record: Record) -> bool:
+        The others of the owner move without waiting for their turn, as if
+        another process moved them: two that log in would wait for each other.
         """
-        See L{ISessionStore.createSession}.
-        """
-        try:
-            if await self._old.loadSession(record.sid) is not None:
-                return False
-        except SessionEnded:
-            return False
-        return await self._new.createSession(record)
+        if limit is not None and isinstance(change.sessionKey, str):
+            owned = await self._old.findSessions(change.sessionKey)
+            for page in pagesOf([record.sid for record in owned]):
+                moves = [Deferred.fromCoroutine(self._moveOver(sid)) for sid in page]
+                raiseFailure(await outcomesOf(moves))
+        return await self._change(change.sid, lambda: self._new.logInSession(change, limit))
 
-    async def _save(self, change: Change) -> int:
+    async def _moveOver(self, sid: str) -> None:
         """
-        See L{ISessionStore.saveSession}.
-        """
-        try:
-            return await self._new.saveSession(change)
-        except SessionNotFound as e:
-            if isinstance(e, SessionEnded):
-                raise
-        error = await self._move(change.sid)
-        try:
-            return await self._new.saveSession(change)
-        except SessionNotFound as e:
-            raise (e if isinstance(e, SessionEnded) else error) from None
-
-    async def _delete(self, sid: str, reason: str) -> Record | None:
-        """
-        See L{ISessionStore.deleteSession}.
+        Move a session, whatever the truth of it is.
         """
         await self._move(sid)
-        return await self._new.deleteSession(sid, reason)
 
-    async def _has(self, sid: str) -> bool:
+    async def _endAll(self, sessionKey: str, reason: str, exceptFor: str | None) -> list[Ending]:
         """
-        See L{ISessionStore.hasSession}.
+        See L{ISessionOwners.endSessions}.
+
+        Whatever is not in the old store when that is looked at is in the new
+        one when that ends all.
+        """
+        owned = await self._old.findSessions(sessionKey)
+        endings = list(await self._new.endSessions(sessionKey, reason, exceptFor))
+        for page in pagesOf([record.sid for record in owned if record.sid != exceptFor]):
+            end = partial(self._endOwned, sessionKey=sessionKey, reason=reason)
+            outcomes = await outcomesOf([self._lines.call(sid, partial(end, sid)) for sid in page])
+            raiseFailure(outcomes)
+            endings += [outcome for outcome in outcomes if isinstance(outcome, Ending)]
+        return endings
+
+    async def _endOwned(self, sid: str, sessionKey: str, reason: str) -> Ending | None:
+        """
+        End a session that was in the old store, if it is still this owner's.
         """
         try:
-            return await self._load(sid, None) is not None
+            record = await self._load(sid, None)
         except SessionEnded:
-            return False
-
-    async def _move(self, sid: str) -> SessionNotFound:
-        """
-        See that nothing of a session is in the old store that is not in the
-        new one, and then that nothing is in the old one.
-
-        @return: What is the truth if the new store knows nothing.
-        """
-        try:
-            record = await self._old.loadSession(sid)
-        except SessionEnded as e:
-            return SessionNotFound(sid) if e.reason == MOVED else e
-        if record is not None:
-            await self._new.createSession(record)
-            await self._old.deleteSession(sid, MOVED)
-        return SessionNotFound(sid)
+            return None
+        if record is None or record.sessionKey != sessionKey:
+            return None
+        last = await self._delete(sid, reason)
+        return None if last is None else Ending(last, reason)
 
     async def _claim(self, limit: int) -> Claim:
         """
@@ -299,26 +284,16 @@ class MigratingStore:
         """
         See L{ISessionStoreAdministration.deleteOldSessions}.
         """
-        moment = (seconds() if self.clock is None else self.clock.seconds()) - 60 * minutes
+        moment = self._now() - 60 * minutes
         moves: list[Deferred[Any]] = []
         async for sid, record in self._old.iterSessions():
             if record.lastModified <= moment:
-                moves.append(self._lines.call(sid, partial(self._move, sid)))
+                moves.append(self._lines.call(sid, partial(self._moveOver, sid)))
             if len(moves) == PAGE:
-                await _all(moves)
+                raiseFailure(await outcomesOf(moves))
                 moves = []
-        await _all(moves)
+        raiseFailure(await outcomesOf(moves))
         return await self._new.deleteOldSessions(minutes)
-
-    async def _newest(self, record: Record) -> Record | None:
-        """
-        What the new store has instead of a record of the old one: that very
-        record if it knows nothing, C{None} if the session has ended.
-        """
-        try:
-            return await self._new.loadSession(record.sid, record)
-        except SessionEnded:
-            return None
 
     async def _setup(self) -> None:
         """
@@ -336,11 +311,8 @@ class MigratingStore:
             if IConnectedStore.providedBy(store):
                 await store.close()
 
-
-async def _all(calls: list[Deferred[Any]]) -> None:
-    """
-    Wait until all calls are done.  If one has failed, fail as it did.
-    """
-    for isDone, outcome in await DeferredList(calls, consumeErrors=True):
-        if not isDone:
-            raise outcome.value
+    def _now(self) -> float:
+        """
+        The present, on the clock of the stores.
+        """
+        return seconds() if self.clock is None else self.clock.seconds()
