@@ -70,6 +70,8 @@ class Patience:
         if answer.called and not answer.paused:
             return answer
         waiting: Deferred[T] = Deferred()
+        # Before anybody goes on who may want to find nothing left behind.
+        waiting.addBoth(self._told)
         self._waiting.append((self._clock.seconds() + self._seconds, waiting))
         answer.addBoth(self._answered, waiting)
         self._arm()
@@ -81,7 +83,13 @@ class Patience:
         """
         if not waiting.called:
             waiting.callback(result)
+
+    def _told(self, result: T) -> T:
+        """
+        Somebody waits no longer.
+        """
         self._forget()
+        return result
 
     def _forget(self) -> None:
         """
@@ -117,7 +125,6 @@ class Patience:
                 waiting.errback(
                     StoreTimedOut(f"the store has not answered for {self._seconds:g} seconds")
                 )
-        self._forget()
         self._arm()
 
 
