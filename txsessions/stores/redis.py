@@ -53,7 +53,7 @@ class RedisStore(ConnectedStore):
     deadlines and its own index of owners.  A search for an owner, or a sweep,
     looks at all buckets, which costs one command on one server and 64 on a
     Cluster; in exchange the index is never wrong, whatever crashes when.  (Only
-    where Redis itself forgets a session, a week after its end that nobody swept,
+    where Redis itself forgets a session, eight days after an end that nobody swept,
     an entry stays; it is verified when it is read, and taken out.)
 
     It is the server's time that counts, and Records and Changes are on the
@@ -142,8 +142,8 @@ class RedisStore(ConnectedStore):
         if limit is None:
             made = self._ask(sid, lambda client: self._operations.logIn(client, change))
             return made.addCallback(LogIn)
-        steps = partial(self._logIn, change, sessionKey, limit)
-        return self._lines.run(sid, lambda: self._work(steps))
+        steps = partial(self._logIn, change, sessionKey, limit, self._patience())
+        return self._lines.run(sid, lambda: self._logIns.run(sessionKey, lambda: self._work(steps)))
 
     def endSessions(
         self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
@@ -248,9 +248,14 @@ class RedisStore(ConnectedStore):
         return look(self._survey(client), bucket, cursor)
 
     async def _logIn(
-        self, change: Change, sessionKey: str, limit: SessionLimit, client: IRedis
+        self,
+        change: Change,
+        sessionKey: str,
+        limit: SessionLimit,
+        giveUp: float,
+        client: IRedis,
     ) -> LogIn:
         """
         Let a limited number in.
         """
-        return await self._admission(client).logIn(change, sessionKey, limit)
+        return await self._admission(client).logIn(change, sessionKey, limit, giveUp)

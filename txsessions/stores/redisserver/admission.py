@@ -94,7 +94,8 @@ process that died holds, and not as long as a request waits for a save.
 PAUSE: Final = 0.004
 """
 How long to wait before asking again for each that is before it in the line, in
-seconds: about as long as one of them takes.
+seconds: about as long as one of them takes.  Each process has one of an owner
+there at a time.
 """
 
 LONGEST_PAUSE: Final = 0.25
@@ -129,12 +130,15 @@ class Admission:
         self._ticket = ""
         self._mayLand = False
 
-    async def logIn(self, change: Change, sessionKey: str, limit: SessionLimit) -> LogIn:
+    async def logIn(
+        self, change: Change, sessionKey: str, limit: SessionLimit, giveUp: float
+    ) -> LogIn:
         """
         See L{ISessionOwners.logInSession
         <txsessions.interfaces.ISessionOwners.logInSession>}.
+
+        @param giveUp: Until when to wait, on the reactor's clock.
         """
-        giveUp = self._reactor.seconds() + PATIENCE
         owner = ownerOf(sessionKey)
         evicted: list[Ending] = []
         version = None

@@ -17,7 +17,7 @@ from ...redis.client import TIMEOUT
 from ...redis.errors import ServerError
 from ...redis.interfaces import IRedis
 from ..servertime import ServerTime
-from .admission import Admission
+from .admission import PATIENCE, Admission
 from .checks import check
 from .handle import Handle
 from .journal import Journal
@@ -42,6 +42,7 @@ class ConnectedStore:
     @ivar _time: The server's time.
     @ivar _handle: The hold on the server.
     @ivar _lines: The sessions that log in.
+    @ivar _logIns: The same by their owners.
     @ivar _notices: What is heard of endings.
     @ivar _groups: The buckets, together with those that one script can work
         on: all of them on one server, each alone on a Cluster.
@@ -85,7 +86,8 @@ class ConnectedStore:
         self._time = ServerTime(self._present)
         self._handle = Handle(self._connect, self._compare, self._time, lambda: self.clock)
         self._lines = Lines()
-        self._notices = Notices(self._keys.channel, self._connect, self._getReactor)
+        self._logIns = Lines()
+        self._notices = Notices(self._keys.channel, self._listen, self._getReactor)
         buckets = self._keys.buckets
         isCluster = bool(self._place.nodes)
         self._groups = [[bucket] for bucket in buckets] if isCluster else [buckets]
@@ -178,6 +180,12 @@ class ConnectedStore:
             reactor=self._getReactor(),
         )
 
+    def _patience(self) -> float:
+        """
+        Until when a log-in that begins now may take, on the reactor's clock.
+        """
+        return float(self._getReactor().seconds()) + PATIENCE
+
     def _journal(self, client: IRedis) -> Journal:
         """
         What holds on to endings.
@@ -189,6 +197,12 @@ class ConnectedStore:
         A client, for the first operation.
         """
         return self._place.connect(self._getReactor(), self._scripts.all(), self._timeout)
+
+    def _listen(self) -> IRedis:
+        """
+        A client for what is heard of endings.
+        """
+        return self._place.connect(self._getReactor(), (), self._timeout)
 
     def _getReactor(self) -> Any:
         """

@@ -1,6 +1,6 @@
 """
 The order of what is asked of one session while it logs in, which takes several
-steps.
+steps; and of the log-ins of one owner.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ...turns import Turns
 
 class Line:
     """
-    What is asked of one session.
+    What is asked of one.
 
     @ivar turns: One after the other.
     @ivar count: How much of it is not done yet.
@@ -30,29 +30,29 @@ class Line:
 
 class Lines:
     """
-    A line for each session that logs in.
+    A line for each session that logs in, or for each owner.
 
-    @ivar open: By their handles.
+    @ivar open: By their handles, or keys.
     """
 
     def __init__(self) -> None:
         self.open: dict[str, Line] = {}
 
-    def run(self, sid: str, step: Callable[[], Deferred[Any]]) -> Deferred[Any]:
+    def run(self, name: str, step: Callable[[], Deferred[Any]]) -> Deferred[Any]:
         """
-        Do something when all is done that was asked of this session before.
+        Do something when all is done that was asked of this one before.
         """
-        line = self.open.get(sid)
+        line = self.open.get(name)
         if line is None:
-            line = self.open[sid] = Line()
+            line = self.open[name] = Line()
         line.count += 1
-        return line.turns.run(step).addBoth(self._done, sid, line)
+        return line.turns.run(step).addBoth(self._done, name, line)
 
-    def _done(self, result: Any, sid: str, line: Line) -> Any:
+    def _done(self, result: Any, name: str, line: Line) -> Any:
         """
         Close the line after the last one.
         """
         line.count -= 1
         if not line.count:
-            del self.open[sid]
+            del self.open[name]
         return result

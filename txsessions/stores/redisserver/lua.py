@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Final
 
 from ...lifetime import ABSOLUTE, IDLE
+from ..journal import RETENTION
 
-SLACK: Final = 7 * 86400
+SLACK: Final = round(RETENTION) + 86400
 """
 How long after its deadline the server itself forgets a session, in seconds: so
-late that sweeps come before, even if nobody was there over a long week-end; and
-not never, so that an application that is gone leaves nothing behind.
+late that sweeps come before, and write the ending down, even if nobody was there
+for as long as the journal holds one (the day more is what C{save} may be wrong
+by); and not never, so that an application that is gone leaves nothing behind.
 """
 
 ASIDE: Final = 30 * 86400

@@ -69,6 +69,8 @@ local moment, reason, except, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local room, number, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local last = redis.call('GET', fence)
 if not last or tonumber(last) < tonumber(moment) then last = moment end
+-- What takes nothing comes first: then memory that is full is no obstacle.
+redis.call('DEL', fence)
 redis.call('SET', fence, last, 'PX', {DURATION * 1000:.0f})
 local tag = memberOf(owner, '')
 local claimed = {{}}

@@ -80,7 +80,7 @@ end
 local deadline = deadlineOf(record)
 if deadline ~= before then
   redis.call('ZADD', deadlines, exact(deadline), sid)
-  -- A day does not matter to what comes a week late.
+  -- A day does not matter to what comes so late.
   if math.floor(deadline / 86400) ~= math.floor(before / 86400) then live(key, deadline) end
 end
 return {'saved', record.version}
