@@ -130,7 +130,7 @@ def summary(text: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "say what to do: copy, sessions, delete-old, setup; --help tells more"),
+        ([], "say what to do: copy, sessions, delete-old, setup, end, keygen, rekey; --help"),
         (["nonsense"], "Unknown command: nonsense"),
         (["--nonsense"], "option --nonsense not recognized"),
         (["copy", "--from", "a"], "--to is missing"),

@@ -5,17 +5,12 @@ What each command does.
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import datetime, timezone
 from typing import Any, Final
 
 from twisted.internet.defer import CancelledError
-from twisted.python.usage import UsageError
 
-from ..commandline import storeOf
 from ..copying import (
     COPIED,
     DELETED,
@@ -29,18 +24,14 @@ from ..copying import (
     Copy,
 )
 from ..errors import SessionError
-from ..interfaces import IConnectedStore, ISessionStoreAdministration
 from ..names import oneLine
 from ..record import Record
-from ..stores.description import parse
-from ..stores.memory import MemoryStore
 from ..walk import Walk
-from .progress import Progress
-
-MAXIMUM_TROUBLES: Final = 10
-"""
-How many sessions that could not be copied are named.
-"""
+from .ending import end
+from .failed import CommandFailed, Troubles
+from .keys import keygen, rekey
+from .opened import administered, opened
+from .progress import Progress, Stage
 
 SAID: Final = {
     COPIED: "copied",
@@ -67,26 +58,14 @@ HEAD: Final = f"{'session':32}  {'began':20}  {'last seen':20}  owner"
 What stands above a list.
 """
 
-FILES: Final = frozenset({"sqlite", "json"})
-"""
-Stores that are made when they are opened: a slip in a path would make an empty
-one.
-"""
-
-
-class CommandFailed(Exception):
-    """
-    The command has not done what it should.  The text is one line.
-    """
-
 
 async def copy(reactor: Any, options: Mapping[str, Any]) -> None:
     """
     C{copy}: from one store to another.
     """
     async with (
-        _opened(reactor, "from", options, isThere=True) as source,
-        _opened(reactor, "to", options) as to,
+        opened(reactor, "from", options, isThere=True) as source,
+        opened(reactor, "to", options) as to,
     ):
         work = Copy(
             source,
@@ -98,7 +77,7 @@ async def copy(reactor: Any, options: Mapping[str, Any]) -> None:
         )
         isComplete = False
         try:
-            with Progress(work, reactor, isQuiet=bool(options["quiet"])):
+            with Progress(_stages(work), reactor, isQuiet=bool(options["quiet"])):
                 await work.run()
             isComplete = True
         except CancelledError:
@@ -124,16 +103,16 @@ async def sessions(reactor: Any, options: Mapping[str, Any]) -> None:
             print(head.pop())
         print(line(pair[1]))
 
-    async with _opened(reactor, "store", options, isThere=True) as store:
-        await Walk(reactor, show).run(_administered(store).iterSessions())
+    async with opened(reactor, "store", options, isThere=True) as store:
+        await Walk(reactor, show).run(administered(store).iterSessions())
 
 
 async def deleteOld(reactor: Any, options: Mapping[str, Any]) -> None:
     """
     C{delete-old}: end what nobody has used for long.
     """
-    async with _opened(reactor, "store", options, isThere=True) as store:
-        count = await _administered(store).deleteOldSessions(options["minutes"])
+    async with opened(reactor, "store", options, isThere=True) as store:
+        count = await administered(store).deleteOldSessions(options["minutes"])
     print(json.dumps({"ended": count}) if options["json"] else f"{count:,} sessions ended")
 
 
@@ -141,8 +120,8 @@ async def setup(reactor: Any, options: Mapping[str, Any]) -> None:
     """
     C{setup}: make it ready.
     """
-    async with _opened(reactor, "store", options) as store:
-        await _administered(store).setup()
+    async with opened(reactor, "store", options) as store:
+        await administered(store).setup()
 
 
 COMMANDS: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], Coroutine[Any, Any, None]]]] = {
@@ -150,74 +129,28 @@ COMMANDS: Final[Mapping[str, Callable[[Any, Mapping[str, Any]], Coroutine[Any, A
     "sessions": sessions,
     "delete-old": deleteOld,
     "setup": setup,
+    "end": end,
+    "keygen": keygen,
+    "rekey": rekey,
 }
 """
 The commands by their names.
 """
 
 
-class Troubles:
+def _stages(work: Copy) -> list[Stage]:
     """
-    Tells of the first sessions that could not be copied.
+    The stages of a copy.
     """
-
-    def __init__(self) -> None:
-        self._count = 0
-
-    def __call__(self, text: str) -> None:
-        self._count += 1
-        if self._count <= MAXIMUM_TROUBLES:
-            print(f"txsessions: {text}", file=sys.stderr)
-        elif self._count == MAXIMUM_TROUBLES + 1:
-            print("txsessions: … and more", file=sys.stderr)
-
-
-@asynccontextmanager
-async def _opened(
-    reactor: Any, option: str, options: Mapping[str, Any], isThere: bool = False
-) -> AsyncIterator[Any]:
-    """
-    The store that an option names, closed when the block ends.
-
-    @param isThere: Whether it must have been made before.
-    @raise UsageError: There is no such store, or nothing can be in it.
-    """
-    store = storeOf(option, options[option], reactor)
-    if isinstance(store, MemoryStore):
-        raise UsageError(f"--{option}: only the process that keeps sessions in memory sees them")
-    if isThere:
-        _checkThere(option, options[option])
-    try:
-        yield store
-    finally:
-        connected = IConnectedStore(store, None)
-        if connected is not None:
-            await connected.close()
-
-
-def _checkThere(option: str, text: str) -> None:
-    """
-    Refuse files that are not there.
-
-    @param text: A store's text form that fits.
-    @raise UsageError: They are not.
-    """
-    description = parse(text)
-    if description.prefix in FILES:
-        (place,) = (*description.arguments, *description.options.values())
-        if not os.path.exists(place):
-            raise UsageError(f"--{option}: there is no {place}; the command setup makes it")
-
-
-def _administered(store: Any) -> Any:
-    """
-    What can be done with a store from outside of an application.
-
-    @raise CommandFailed: Nothing can.
-    """
-    if not ISessionStoreAdministration.providedBy(store):
-        raise CommandFailed(f"{type(store).__name__} has no administration")
-    return store
+    return [
+        Stage("Copying", "{:,} sessions of the source dealt with", lambda: work.seen),
+        Stage(
+            "Comparing",
+            "{:,} sessions of the target compared",
+            lambda: work.compared,
+            lambda: work.isComparing,
+        ),
+    ]
 
 
 def _tellResult(work: Copy, options: Mapping[str, Any], isComplete: bool) -> None:

@@ -21,7 +21,8 @@ from .. import redis
 from ..commandline import oneLineAndExit
 from ..errors import SessionError
 from ..names import oneLine
-from .commands import COMMANDS, CommandFailed
+from .commands import COMMANDS
+from .failed import CommandFailed
 from .options import Options
 
 

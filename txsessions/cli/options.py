@@ -12,6 +12,7 @@ from twisted.python.usage import Options as BaseOptions
 from twisted.python.usage import UsageError
 
 from ..commandline import helpOnStores, valued
+from ..stores.sid import isSid
 
 STORE: Final = ["store", "s", None, "The store; see --help-stores."]
 JSON: Final = ["json", None, "Print JSON, for scripts."]
@@ -22,9 +23,11 @@ class CommandOptions(BaseOptions):
     What the options of all commands have.
 
     @cvar needed: The parameters that must be given.
+    @cvar arguments: What comes behind the options.
     """
 
     needed: tuple[str, ...] = ("store",)
+    arguments = ""
 
     def opt_help_stores(self) -> None:
         """
@@ -46,7 +49,7 @@ class CommandOptions(BaseOptions):
         See L{BaseOptions.getSynopsis}.
         """
         parent: Any = self.parent
-        return f"Usage: python -m txsessions {parent.subCommand} [options]"
+        return f"Usage: python -m txsessions {parent.subCommand} [options]{self.arguments}"
 
 
 class CopyOptions(CommandOptions):
@@ -130,6 +133,94 @@ class SetupOptions(CommandOptions):
     optParameters = [STORE]
 
 
+class EndOptions(CommandOptions):
+    """
+    Options of C{end}.
+    """
+
+    longdesc = (
+        "Ends sessions, as revoked: those whose handles are given, those of an owner, or all of "
+        "them, and says how many."
+    )
+    arguments = " [SID …]"
+    optParameters = [STORE, ["key", "k", None, "End the sessions of this owner (sessionKey)."]]
+    optFlags = [
+        ["all", None, "End all sessions."],
+        ["yes", None, "Do it, without which nothing is done."],
+        JSON,
+    ]
+
+    def parseArgs(self, *sids: str) -> None:
+        """
+        Take the handles.
+        """
+        self["sids"] = sids
+
+    def postOptions(self) -> None:
+        """
+        See L{BaseOptions.postOptions}.
+        """
+        super().postOptions()
+        if bool(self["all"]) + (self["key"] is not None) + bool(self["sids"]) != 1:
+            raise UsageError("say which sessions: --key OWNER, --all, or their handles")
+        for number, sid in enumerate(self["sids"], 1):
+            if not isSid(sid):
+                # What is no handle may be a token.
+                raise UsageError(f"handle {number} is no handle: the command sessions lists them")
+
+
+class KeygenOptions(CommandOptions):
+    """
+    Options of C{keygen}.
+    """
+
+    longdesc = (
+        "Makes a new key in a new file that nobody else can read; or changes the keys of a file "
+        "in one step.  The first key encrypts, all of them decrypt."
+    )
+    needed = ()
+    arguments = " FILE"
+    optFlags = [
+        ["rotate", None, "Put a new key in front, for one process."],
+        ["add", None, "Put a new key behind the others: first step for several processes."],
+        ["promote", None, "Put the last key in front: second step, when all have the first."],
+    ]
+
+    def parseArgs(self, *files: str) -> None:
+        """
+        Take the file.
+        """
+        if len(files) != 1:
+            raise UsageError("say which file, and nothing else")
+        (self["file"],) = files
+
+    def postOptions(self) -> None:
+        """
+        See L{BaseOptions.postOptions}.
+        """
+        super().postOptions()
+        if self["rotate"] + self["add"] + self["promote"] > 1:
+            raise UsageError("only one of --rotate, --add and --promote goes")
+
+
+class RekeyOptions(CommandOptions):
+    """
+    Options of C{rekey}.
+    """
+
+    longdesc = (
+        "Encrypts what the live sessions keep with the first key of a file, while the application "
+        "runs.  It can be broken off and run again."
+    )
+    needed = ("store", "key-file")
+    optParameters = [STORE, ["key-file", None, None, "The file with the keys, of keygen."]]
+    optFlags = [
+        ["plain", None, "Encrypt what is not encrypted as well."],
+        ["quiet", "q", "Show no progress."],
+        JSON,
+    ]
+
+
 class Options(BaseOptions):
     """
     The options in front of the command: none but C{--help}.
@@ -141,6 +232,9 @@ class Options(BaseOptions):
         ["sessions", None, SessionsOptions, "List the sessions of a store."],
         ["delete-old", None, DeleteOldOptions, "End sessions that nobody has used for long."],
         ["setup", None, SetupOptions, "Make a store ready."],
+        ["end", None, EndOptions, "End sessions."],
+        ["keygen", None, KeygenOptions, "Make a key, or change the keys of a file."],
+        ["rekey", None, RekeyOptions, "Encrypt sessions with the newest key."],
     ]
 
     def postOptions(self) -> None:

@@ -1,16 +1,17 @@
 """
-How far a copy is, on standard error: a bar on a terminal, else a line now and then.
+How far a command is, on standard error: a bar on a terminal, else a line now and
+then.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
+import attrs
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
-
-from ..copying import Copy
 
 BAR_INTERVAL: Final = 0.1
 """
@@ -23,6 +24,23 @@ How often a line is written, in seconds.
 """
 
 
+@attrs.frozen
+class Stage:
+    """
+    A part of a command's work.
+
+    @ivar title: What stands before its bar.
+    @ivar line: The line that tells how far it is, with a place for the number.
+    @ivar count: Gives how many things were dealt with.
+    @ivar isBegun: Gives whether it has begun.
+    """
+
+    title: str
+    line: str
+    count: Callable[[], int]
+    isBegun: Callable[[], bool] = lambda: True
+
+
 class Lines:
     """
     A line now and then.
@@ -30,18 +48,15 @@ class Lines:
 
     interval = LINE_INTERVAL
 
-    def __init__(self, copy: Copy) -> None:
-        self._copy = copy
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = stages
 
     def show(self) -> None:
         """
         Write how far it is.
         """
-        copy = self._copy
-        text = f"{copy.seen:,} sessions of the source dealt with"
-        if copy.isComparing:
-            text = f"{copy.compared:,} sessions of the target compared"
-        print(f"txsessions: {text}", file=sys.stderr, flush=True)
+        stage = [stage for stage in self._stages if stage.isBegun()][-1]
+        print(f"txsessions: {stage.line.format(stage.count())}", file=sys.stderr, flush=True)
 
     def close(self) -> None:
         """
@@ -51,20 +66,20 @@ class Lines:
 
 class Bar:
     """
-    A bar, drawn by rich.  While copying nobody knows how much is left; while
-    comparing about as much as was copied.
+    A bar for each stage, drawn by rich.  In the first one nobody knows how much is
+    left; in each other one about as much as there was in the one before.
     """
 
     interval = BAR_INTERVAL
 
-    def __init__(self, copy: Copy) -> None:
+    def __init__(self, stages: Sequence[Stage]) -> None:
         """
         @raise ImportError: rich is not installed.
         """
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-        self._copy = copy
+        self._stages = stages
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -76,8 +91,8 @@ class Bar:
             transient=True,
         )
         self._tasks = [
-            self._progress.add_task("Copying", total=None),
-            self._progress.add_task("Comparing", total=None, start=False, visible=False),
+            self._progress.add_task(stage.title, total=None, start=not place, visible=not place)
+            for place, stage in enumerate(stages)
         ]
         self._progress.start()
 
@@ -85,13 +100,11 @@ class Bar:
         """
         Draw how far it is.
         """
-        copy, (copying, comparing) = self._copy, self._tasks
-        self._progress.update(copying, completed=copy.seen)
-        if copy.isComparing and not self._progress.tasks[1].started:
-            self._progress.update(copying, total=copy.seen)
-            self._progress.start_task(comparing)
-            self._progress.update(comparing, total=max(copy.seen, 1), visible=True)
-        self._progress.update(comparing, completed=copy.compared)
+        for place, (stage, task) in enumerate(zip(self._stages, self._tasks, strict=True)):
+            if stage.isBegun():
+                if not self._progress.tasks[place].started:
+                    self._begin(place)
+                self._progress.update(task, completed=stage.count())
         self._progress.refresh()
 
     def close(self) -> None:
@@ -100,17 +113,26 @@ class Bar:
         """
         self._progress.stop()
 
+    def _begin(self, place: int) -> None:
+        """
+        Begin a stage after another one.
+        """
+        before = self._stages[place - 1].count()
+        self._progress.update(self._tasks[place - 1], completed=before, total=before)
+        self._progress.start_task(self._tasks[place])
+        self._progress.update(self._tasks[place], total=max(before, 1), visible=True)
+
 
 class Progress:
     """
-    Shows how far a copy is for as long as a C{with} block takes.
+    Shows how far a command is for as long as a C{with} block takes.
     """
 
-    def __init__(self, copy: Copy, clock: IReactorTime, isQuiet: bool) -> None:
+    def __init__(self, stages: Sequence[Stage], clock: IReactorTime, isQuiet: bool) -> None:
         self._look: Any = None
         self._call: LoopingCall | None = None
         if not isQuiet:
-            self._look = _look(copy)
+            self._look = _look(stages)
             self._call = LoopingCall(self._look.show)
             self._call.clock = clock
 
@@ -125,13 +147,13 @@ class Progress:
             self._look.close()
 
 
-def _look(copy: Copy) -> Lines | Bar:
+def _look(stages: Sequence[Stage]) -> Lines | Bar:
     """
     What fits standard error.
     """
     if sys.stderr.isatty():
         try:
-            return Bar(copy)
+            return Bar(stages)
         except ImportError:
             pass
-    return Lines(copy)
+    return Lines(stages)
