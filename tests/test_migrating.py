@@ -9,18 +9,26 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
-from twisted.python.failure import Failure
+from zope.interface import implementer
 
 from txsessions.errors import SessionEnded, SessionNotFound, StoreUnavailable
-from txsessions.interfaces import IConnectedStore, ISessionSweep
+from txsessions.interfaces import (
+    IConnectedStore,
+    ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
+    ISessionStore,
+    ISessionSweep,
+)
 from txsessions.lifetime import IDLE, LOGOUT
+from txsessions.limit import SessionLimit
 from txsessions.record import Change, Record
 from txsessions.stores.json import JSONStore
 from txsessions.stores.memory import MemoryStore
-from txsessions.stores.migrating import MOVED, MigratingStore
-from txsessions.testing import FailingStore, GatedStore
+from txsessions.stores.migrating import MigratingStore
+from txsessions.testing import FailingStore
 from txsessions.testing.contract import (
     AdministrationContract,
     AvailabilityContract,
@@ -107,6 +115,7 @@ class TestFiles(
     IndexContract,
     ConnectedContract,
     DurabilityContract,
+    DurableJournalContract,
     AvailabilityContract,
     CorruptionContract,
 ):
@@ -172,248 +181,6 @@ def newRecord(**facts: Any) -> Record:
     """
     usual: dict[str, Any] = {"created": 0.0, "lastModified": 0.0, "sessionTimeout": 100.0}
     return Record(**{"sid": SID, "verifier": bytes(32), **usual, **facts})
-
-
-class World:
-    """
-    Two processes over two stores, whose every step waits for the test.
-    """
-
-    def __init__(self, storeClass: Callable[[Any, Any], Any]) -> None:
-        self.clock = Clock()
-        self.new, self.old = MemoryStore(self.clock), MemoryStore(self.clock)
-        self.gates: list[tuple[Any, Any]] = []
-        self.processes = [storeClass(self._gated(n, "new"), self._gated(n, "old")) for n in (0, 1)]
-        self.answers: dict[str, Any] = {}
-
-    def _gated(self, process: int, name: str) -> GatedStore:
-        """
-        A store as one process sees it.
-        """
-        gated = GatedStore(getattr(self, name))
-        gated.gates = self.gates  # type: ignore[assignment]  # one list for all
-        return gated
-
-    def call(self, name: str, answer: Deferred[Any]) -> None:
-        """
-        Note what comes of a call.
-        """
-        answer.addBoth(lambda result: self.answers.__setitem__(name, result))
-
-
-def schedules(run: Callable[[Callable[[int], int]], None]) -> int:
-    """
-    Run something in every order in which it can happen.
-
-    @param run: Called again and again with a function that chooses: it takes
-        how many ways there are, and gives the number of one.
-    @return: How many orders there are.
-    """
-    path: list[list[int]] = []
-    count = 0
-    while True:
-        place = 0
-
-        def choose(ways: int) -> int:
-            nonlocal place
-            if place == len(path):
-                path.append([0, ways])
-            assert path[place][1] == ways, "it does not do the same things each time"
-            place += 1
-            return path[place - 1][0]
-
-        run(choose)
-        count += 1
-        while path and path[-1][0] == path[-1][1] - 1:
-            path.pop()
-        if not path:
-            return count
-        path[-1][0] += 1
-
-
-def troubles(storeClass: Callable[[Any, Any], Any], begin: Any, judge: Any) -> tuple[int, int]:
-    """
-    How many of all orders there are, and how many end as they must not.
-
-    @param begin: Called with a L{World}; starts what happens at the same time.
-    @param judge: Called with the world when all is done; raises when it is
-        wrong.
-    """
-    wrong = 0
-
-    def run(choose: Callable[[int], int]) -> None:
-        nonlocal wrong
-        world = World(storeClass)
-        world.old.createSession(newRecord(attributes={"data:a": b"0"}, sessionKey="anna"))
-        begin(world)
-        while world.gates:
-            world.gates[choose(len(world.gates))].open()  # type: ignore[attr-defined]
-        try:
-            judge(world)
-        except Exception:
-            wrong += 1
-
-    return schedules(run), wrong
-
-
-def loaded(world: World) -> Any:
-    """
-    The record as a third process sees it, or the class of the error.
-    """
-    answers: list[Any] = []
-    MigratingStore(world.new, world.old).loadSession(SID).addBoth(answers.append)
-    (answer,) = answers
-    return answer.type if isinstance(answer, Failure) else answer
-
-
-def twoSaves(world: World) -> None:
-    """
-    Both processes save another key.
-    """
-    for number, process in enumerate(world.processes):
-        change = Change(SID, set={f"data:{number}": b"1"})
-        world.call(f"save {number}", process.saveSession(change))
-
-
-def bothKept(world: World) -> None:
-    """
-    Both saves were made, one after the other, in the new store alone.
-    """
-    assert sorted(world.answers.values()) == [2, 3]
-    assert loaded(world).attributes == {"data:a": b"0", "data:0": b"1", "data:1": b"1"}
-    assert SID not in world.old._records
-
-
-def saveAndEnd(world: World) -> None:
-    """
-    One process saves while the other ends the session.
-    """
-    change = Change(SID, set={"data:b": b"1"})
-    world.call("save", world.processes[0].saveSession(change))
-    world.call("end", world.processes[1].deleteSession(SID, LOGOUT))
-
-
-def isDead(world: World) -> None:
-    """
-    The session has ended in both stores, and its last record was given once.
-    """
-    assert isinstance(world.answers["end"], Record)
-    save = world.answers["save"]
-    if isinstance(save, Failure):
-        assert save.check(SessionEnded)
-        assert "data:b" not in world.answers["end"].attributes
-    else:
-        assert world.answers["end"].attributes["data:b"] == b"1"
-    assert loaded(world) is SessionEnded
-    assert (world.new._records, world.old._records) == ({}, {})
-
-
-def touchAndSweep(world: World) -> None:
-    """
-    One process touches the session in time, which is late, and the other sweeps.
-    """
-    world.clock.advance(100)
-    world.call("save", world.processes[0].saveSession(Change(SID, lastModified=99.0)))
-    world.call("end", world.processes[1].claimExpired(10))
-
-
-def livesOrIsTold(world: World) -> None:
-    """
-    Either the touch was made and the session lives, or it was refused and the
-    end was told.
-    """
-    save, claim = world.answers["save"], world.answers["end"]
-    if isinstance(save, Failure):
-        assert save.check(SessionEnded)
-        assert [ending.reason for ending in claim.endings] == [IDLE]
-        assert loaded(world) is SessionEnded
-    else:
-        assert claim.endings == []
-        assert loaded(world).lastModified == 99.0
-
-
-def twoEnds(world: World) -> None:
-    """
-    Both processes end the session.
-    """
-    for number, process in enumerate(world.processes):
-        world.call(f"end {number}", process.deleteSession(SID, LOGOUT))
-
-
-def givenOnce(world: World) -> None:
-    """
-    The last record was given to one of them.
-    """
-    assert sorted(answer is None for answer in world.answers.values()) == [False, True]
-    assert loaded(world) is SessionEnded
-
-
-class CopyingStore(MigratingStore):
-    """
-    Broken on purpose: it copies from the old store whatever the new one says.
-    """
-
-    async def _save(self, change: Change) -> int:
-        """
-        Copy, then save.
-        """
-        record = await self._old.loadSession(change.sid)
-        if record is not None:
-            if not await self._new.createSession(record):
-                await self._new.deleteSession(change.sid)
-                self._new.store._ends._reasons.pop(change.sid, None)
-                await self._new.createSession(record)
-            await self._old.deleteSession(change.sid, MOVED)
-        version: int = await self._new.saveSession(change)
-        return version
-
-
-class ForgettingStore(MigratingStore):
-    """
-    Broken on purpose: it ends each session where it finds it.
-    """
-
-    async def _delete(self, sid: str, reason: str) -> Record | None:
-        """
-        End it in the new store or in the old one.
-        """
-        record: Record | None = await self._new.deleteSession(sid, reason)
-        return record or await self._old.deleteSession(sid, reason)
-
-
-class TestRaces:
-    """
-    Every order of the steps of two processes.
-    """
-
-    @pytest.mark.parametrize(
-        ("begin", "judge"),
-        [
-            (twoSaves, bothKept),
-            (saveAndEnd, isDead),
-            (touchAndSweep, livesOrIsTold),
-            (twoEnds, givenOnce),
-        ],
-    )
-    def test_everyOrder(self, begin: Any, judge: Any) -> None:
-        """
-        In no order a key is lost, an end is given twice or not at all, or an
-        ended session lives.
-        """
-        count, wrong = troubles(MigratingStore, begin, judge)
-        assert wrong == 0
-        assert count > 20
-
-    @pytest.mark.parametrize(
-        ("broken", "begin", "judge"),
-        [(CopyingStore, twoSaves, bothKept), (ForgettingStore, saveAndEnd, isDead)],
-    )
-    def test_broken(self, broken: Any, begin: Any, judge: Any) -> None:
-        """
-        The same finds a store that copies too much, and one that ends a session
-        in one of the stores only.
-        """
-        assert troubles(broken, begin, judge)[1] > 0
 
 
 @pytest.fixture
@@ -568,3 +335,107 @@ class TestMigration:
         assert both.isMultiprocessSafe is False
         both.clock = clock = Clock()
         assert pair[1].clock is pair[2].clock is both.clock is clock
+
+    def test_providesFurther(self) -> None:
+        """
+        It lets owners in if the new store can and the old one finds them, and has a
+        journal and notices if the new store does.
+        """
+
+        @implementer(ISessionStore)
+        class Bare:
+            clock = None
+
+        @implementer(ISessionIndex)
+        class Finding(Bare):
+            pass
+
+        for old, expected in ((Bare(), False), (Finding(), True)):
+            both = MigratingStore(MemoryStore(), old)
+            assert ISessionOwners.providedBy(both) is expected
+            assert ISessionJournal.providedBy(both)
+            assert ISessionNotices.providedBy(both)
+        both = MigratingStore(Finding(), MemoryStore())
+        for interface in (ISessionOwners, ISessionJournal, ISessionNotices):
+            assert not interface.providedBy(both)
+
+    @pytest_twisted.ensureDeferred
+    async def test_formerJournal(self, pair: Any) -> None:
+        """
+        What an observer has not been told of from before the migration is told, once;
+        that sessions have moved is not, nor what has expired in the old store before it
+        has in the new one.
+        """
+        clock, _, old, both = pair
+        await old.enrol("mail")
+        sids = [f"{number:032x}" for number in range(6)]
+        for sid in sids:
+            await old.createSession(newRecord(sid=sid, sessionKey="anna"))
+        await old.deleteSession(sids[0], LOGOUT)
+        await both.enrol("mail")
+        await both.saveSession(Change(sids[1], set={"data:a": b"1"}))
+        await both.deleteSession(sids[2], LOGOUT)
+        told = await self.told(both)
+        assert told == [(sids[0], LOGOUT), (sids[2], LOGOUT)]
+        clock.advance(100)
+        assert len((await both.claimExpired(10)).endings) == 4
+        assert sorted(await self.told(both)) == [
+            (sids[1], IDLE),
+            *((sid, IDLE) for sid in sids[3:]),
+        ]
+        clock.advance(1000)
+        assert await self.told(both) == []
+        assert await both.dismiss("mail") is None
+        assert await old.takeEndings("mail", 10, 60.0) == []
+
+    @pytest_twisted.ensureDeferred
+    async def test_lostWhileMoving(self, pair: Any) -> None:
+        """
+        What expired in the old store in a process that died before it could move it is
+        told all the same, a minute later, by the old journal.
+        """
+        clock, _, old, both = pair
+        await old.enrol("mail")
+        await both.enrol("mail")
+        await old.createSession(newRecord())
+        clock.advance(100)
+        await old.claimExpired(1)
+        assert await self.told(both) == []
+        clock.advance(60)
+        assert await self.told(both) == [(SID, IDLE)]
+        assert await self.told(both) == []
+
+    async def told(self, store: Any) -> list[tuple[str, str]]:
+        """
+        What the observer is told now.
+        """
+        entries = [*await store.takeEndings("mail", 1, 50.0)]
+        entries += await store.takeEndings("mail", 10, 50.0)
+        await store.acknowledge("mail", [entry.eventID for entry in entries])
+        return [(entry.record.sid, entry.reason) for entry in entries]
+
+    @pytest_twisted.ensureDeferred
+    async def test_ownersMove(self, pair: Any) -> None:
+        """
+        The sessions of an owner move when they are counted, and when they end together,
+        and nobody else's do; a session that is somebody else's in the new store is left
+        alone.
+        """
+        _, new, old, both = pair
+        sids = [f"{number:032x}" for number in range(5)]
+        for sid in sids[:3]:
+            await old.createSession(newRecord(sid=sid, sessionKey="anna"))
+        await old.createSession(newRecord(sid=sids[3], sessionKey="bert"))
+        await new.createSession(newRecord(sid=sids[2], sessionKey="bert"))
+        await new.createSession(newRecord(sid=sids[4]))
+        change = Change(sids[4], sessionKey="anna")
+        answer = await both.logInSession(change, SessionLimit(3))
+        assert list(answer.evicted) == []
+        assert sorted(new._records) == [*sids[:3], sids[4]]
+        assert list(old._records) == [sids[3]]
+        heard: list[Any] = []
+        stop = both.watchEndings(lambda *ending: heard.append(ending), heard.clear)
+        endings = await both.endSessions("anna", LOGOUT, exceptFor=sids[1])
+        assert sorted(ending.record.sid for ending in endings) == [sids[0], sids[4]]
+        assert sorted(heard) == [(sids[0], LOGOUT), (sids[4], LOGOUT)]
+        stop()
