@@ -53,6 +53,13 @@ class Recorder:
         self._directories: dict[int, str] = {}
         self._count = 0
 
+    @property
+    def places(self) -> set[str]:
+        """
+        The directories that were opened.
+        """
+        return set(self._directories.values())
+
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
