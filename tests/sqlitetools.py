@@ -5,18 +5,22 @@ What the tests of L{txsessions.stores.sqlite} share.
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 from collections.abc import Awaitable
+from contextlib import closing
 from pathlib import Path
 from threading import Event
 from typing import Any
 
 from twisted.internet import reactor
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
+from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
 from zope.interface import implementer
 
+from txsessions.lifetime import LOGOUT
 from txsessions.record import Record
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.stores.sqlitefile.batch import Request
@@ -91,6 +95,39 @@ class CountingReactor:
         reactor.callFromThread(callable, *args, **kwargs)
 
 
+async def create(store: SQLiteStore, count: int, **facts: Any) -> None:
+    """
+    Create so many sessions.
+    """
+    await gatherResults([store.createSession(newRecord(sidOf(n), **facts)) for n in range(count)])
+
+
+async def end(store: SQLiteStore, *numbers: int) -> None:
+    """
+    End sessions.
+    """
+    await gatherResults([store.deleteSession(sidOf(number), LOGOUT) for number in numbers])
+
+
+async def traced(store: SQLiteStore) -> list[str]:
+    """
+    What SQLite is told to do from now on.
+    """
+    statements: list[str] = []
+    await store._worker.submit(
+        Request(lambda rows: rows.connection.set_trace_callback(statements.append), (), False)
+    )
+    return statements
+
+
+def query(path: Path, statement: str) -> list[Any]:
+    """
+    What another program does to the file.
+    """
+    with closing(sqlite3.connect(path)) as connection, connection:
+        return connection.execute(statement).fetchall()
+
+
 async def run(script: str, *arguments: str, status: int = 0) -> str:
     """
     What a Python program of ours prints.
@@ -107,3 +144,43 @@ async def run(script: str, *arguments: str, status: int = 0) -> str:
     output, errors, found = await process
     assert found == status, errors.decode() + output.decode()
     return str(output.decode())
+
+
+class Ear:
+    """
+    Hears of endings.
+    """
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.missed = 0
+        self.stop = store.watchEndings(self._ended, self._missed)
+
+    def _ended(self, sid: str, reason: str) -> None:
+        """
+        Note it.
+        """
+        self.heard.append((sid, reason))
+
+    def _missed(self) -> None:
+        """
+        Count it.
+        """
+        self.missed += 1
+
+
+async def listening(store: SQLiteStore) -> Ear:
+    """
+    Somebody who listens, after the first look.
+    """
+    ear = Ear(store)
+    await store.hasSession(sidOf(0))
+    return ear
+
+
+async def second(store: SQLiteStore, clock: Clock) -> None:
+    """
+    Let a second pass, and the look that is due then be done.
+    """
+    clock.advance(1)
+    await store.hasSession(sidOf(0))

@@ -1,19 +1,26 @@
 """
 Tests for the journal of L{txsessions.stores.sqlite}: that it has each ending,
-and no more than it may.
+and to whom it gives them.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlitetools import SID, newRecord, outcome, sidOf
+from sqlitetools import (
+    SID,
+    create,
+    end,
+    newRecord,
+    outcome,
+    query,
+    sidOf,
+    traced,
+)
 from twisted.internet.defer import gatherResults
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -21,11 +28,8 @@ from twisted.logger import globalLogPublisher
 from txsessions.lifetime import EVICTED, IDLE, LOGOUT, REVOKED
 from txsessions.limit import SessionLimit
 from txsessions.record import AUTHENTICATED, Change, timeText
-from txsessions.stores import sqlite
-from txsessions.stores.journal import RETENTION, JournalEntry, eventIDOf
+from txsessions.stores.journal import JournalEntry, eventIDOf
 from txsessions.stores.sqlite import SQLiteStore
-from txsessions.stores.sqlitefile import journal
-from txsessions.stores.sqlitefile.batch import Request
 
 
 @pytest.fixture
@@ -63,40 +67,6 @@ def events() -> Iterator[list[Any]]:
     globalLogPublisher.addObserver(found.append)
     yield found
     globalLogPublisher.removeObserver(found.append)
-
-
-def query(path: Path, statement: str) -> list[Any]:
-    """
-    What another program does to the file.
-    """
-    with closing(sqlite3.connect(path)) as connection, connection:
-        return connection.execute(statement).fetchall()
-
-
-async def create(store: SQLiteStore, count: int, **facts: Any) -> None:
-    """
-    Create so many sessions.
-    """
-    await gatherResults([store.createSession(newRecord(sidOf(n), **facts)) for n in range(count)])
-
-
-async def end(store: SQLiteStore, count: int) -> None:
-    """
-    Create so many sessions and end them.
-    """
-    await create(store, count)
-    await gatherResults([store.deleteSession(sidOf(number), LOGOUT) for number in range(count)])
-
-
-async def traced(store: SQLiteStore) -> list[str]:
-    """
-    What SQLite is told to do from now on.
-    """
-    statements: list[str] = []
-    await store._worker.submit(
-        Request(lambda rows: rows.connection.set_trace_callback(statements.append), (), False)
-    )
-    return statements
 
 
 def sids(entries: Sequence[JournalEntry]) -> list[str]:
@@ -215,7 +185,8 @@ class TestTaken:
         What was given and not acknowledged comes again before what is newer.
         """
         await store.enrol("mail")
-        await end(store, 6)
+        await create(store, 6)
+        await end(store, *range(6))
         assert sids(await store.takeEndings("mail", 2, 60.0)) == [sidOf(0), sidOf(1)]
         assert sids(await store.takeEndings("mail", 1, 10.0)) == [sidOf(2)]
         clock.advance(10)
@@ -232,7 +203,8 @@ class TestTaken:
         To ask when there is nothing to tell takes no lock and writes nothing.
         """
         await store.enrol("mail")
-        await end(store, 1)
+        await create(store, 1)
+        await end(store, *range(1))
         await store.takeEndings("mail", 9, 60.0)
         statements = await traced(store)
         assert await store.takeEndings("mail", 9, 60.0) == []
@@ -245,7 +217,8 @@ class TestTaken:
         What is damaged is put aside and reported, and keeps nobody from the rest.
         """
         await store.enrol("mail")
-        await end(store, 5)
+        await create(store, 5)
+        await end(store, *range(5))
         query(path, "UPDATE journal SET attributes = '{' WHERE id <= 3")
         assert sids(await store.takeEndings("mail", 2, 60.0)) == [sidOf(3)]
         assert sids(await store.takeEndings("mail", 2, 60.0)) == [sidOf(4)]
@@ -259,7 +232,8 @@ class TestTaken:
         To acknowledge is for one observer, and what is unknown changes nothing.
         """
         await gatherResults([store.enrol("mail"), store.enrol("audit")])
-        await end(store, 2)
+        await create(store, 2)
+        await end(store, *range(2))
         entries = await store.takeEndings("mail", 9, 60.0)
         names = [entry.eventID for entry in entries]
         await store.acknowledge("mail", [names[0], "unknown", names[0]])
@@ -269,94 +243,3 @@ class TestTaken:
             ("mail", 1),
         ]
         assert len(await store.takeEndings("audit", 9, 60.0)) == 2
-
-
-class TestBounds:
-    """
-    What is too much.
-    """
-
-    @pytest_twisted.ensureDeferred
-    async def test_maximum(
-        self, store: SQLiteStore, path: Path, events: list[Any], monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        An observer is kept so many endings and no more; the oldest are dropped,
-        some at a time, and it is logged how many; another one loses nothing.
-        """
-        monkeypatch.setattr(journal, "MAXIMUM", 5)
-        monkeypatch.setattr(journal, "AT_ONCE", 3)
-        await store.enrol("gone")
-        await create(store, 12)
-        for number in range(4):
-            await store.deleteSession(sidOf(number))
-        await store.enrol("mail")
-        await gatherResults([store.deleteSession(sidOf(number)) for number in range(4, 9)])
-        dropped = [e["count"] for e in events if e.get("observer") == "gone"]
-        assert dropped == []
-        await store.deleteSession(sidOf(9))
-        assert query(path, "SELECT held FROM observer ORDER BY id") == [(7,), (6,)]
-        assert sids(await store.takeEndings("gone", 99, 60.0)) == [
-            sidOf(number) for number in range(5, 10)
-        ]
-        assert [(e["observer"], e["count"]) for e in events if "observer" in e] == [
-            ("gone", 3),
-            ("gone", 2),
-            ("mail", 1),
-        ]
-        assert all("\n" not in str(e["log_format"]) for e in events if "observer" in e)
-        assert len(await store.takeEndings("mail", 99, 60.0)) == 5
-
-    @pytest_twisted.ensureDeferred
-    async def test_retention(
-        self, store: SQLiteStore, path: Path, clock: Clock, events: list[Any]
-    ) -> None:
-        """
-        An ending is kept for a week and no longer, given to somebody or not.
-        """
-        await store.enrol("gone")
-        await end(store, 3)
-        await store.takeEndings("gone", 1, 10 * RETENTION)
-        clock.advance(RETENTION - 1)
-        await create(store, 4)
-        await store.deleteSession(sidOf(3))
-        assert query(path, "SELECT held FROM observer") == [(4,)]
-        clock.advance(1)
-        assert sids(await store.takeEndings("gone", 9, 1.0)) == [sidOf(3)]
-        assert query(path, "SELECT held FROM observer") == [(1,)]
-        assert [e["count"] for e in events if "observer" in e] == [3]
-
-    @pytest_twisted.ensureDeferred
-    async def test_dismissed(
-        self, store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        What is there for an observer that is dismissed is forgotten some at a
-        time; should that be cut short, one of the same name never sees it.
-        """
-        monkeypatch.setattr(journal, "AT_ONCE", 10)
-        await store.enrol("mail")
-        await end(store, 35)
-        statements = await traced(store)
-        with monkeypatch.context() as patch:
-            patch.setattr(sqlite, "forget", lambda *arguments: False)
-            await store.dismiss("mail")
-        await store.enrol("mail")
-        assert await store.takeEndings("mail", 9, 60.0) == []
-        await create(store, 80)
-        await gatherResults([store.deleteSession(sidOf(number)) for number in range(40, 75)])
-        statements.clear()
-        await store.dismiss("mail")
-        assert statements.count("COMMIT") == 5
-        assert query(path, "SELECT count(*) FROM journal") == [(35,)]
-
-    @pytest_twisted.ensureDeferred
-    async def test_names(self, store: SQLiteStore) -> None:
-        """
-        What is no name of an observer is refused at once.
-        """
-        for name in ("", "x" * 201, "a\nb", "\ud800", b"mail"):
-            error = await outcome(store.enrol(name))  # type: ignore[arg-type]  # that is the point
-            assert type(error) is ValueError
-            assert "the name of a durable observer" in str(error)
-        await store.enrol("Ω" * 200)

@@ -5,22 +5,27 @@ Tests for how L{txsessions.stores.sqlite} tells of endings.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlitetools import CountingReactor, blocked, newRecord, run, sidOf
-from twisted.internet import reactor
-from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import Clock, deferLater
+from sqlitetools import (
+    CountingReactor,
+    Ear,
+    create,
+    end,
+    listening,
+    second,
+    sidOf,
+)
+from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 
-from txsessions.lifetime import IDLE, LOGOUT, REVOKED
-from txsessions.stores.remembrance import RETENTION
+from txsessions.lifetime import LOGOUT, REVOKED
 from txsessions.stores.sqlite import SQLiteStore
-from txsessions.stores.sqlitefile import look, sweep
 from txsessions.stores.sqlitefile.batch import Request
 
 
@@ -60,71 +65,6 @@ def other(path: Path, clock: Clock) -> Iterator[SQLiteStore]:
     made = SQLiteStore(path, clock=clock)
     yield made
     pytest_twisted.blockon(made.close())
-
-
-class Ear:
-    """
-    Hears of endings.
-    """
-
-    def __init__(self, store: SQLiteStore) -> None:
-        self.heard: list[tuple[str, str]] = []
-        self.missed = 0
-        self.stop = store.watchEndings(self._ended, self._missed)
-
-    def _ended(self, sid: str, reason: str) -> None:
-        """
-        Note it.
-        """
-        self.heard.append((sid, reason))
-
-    def _missed(self) -> None:
-        """
-        Count it.
-        """
-        self.missed += 1
-
-
-async def create(store: SQLiteStore, count: int, **facts: Any) -> None:
-    """
-    Create so many sessions.
-    """
-    await gatherResults([store.createSession(newRecord(sidOf(n), **facts)) for n in range(count)])
-
-
-async def end(store: SQLiteStore, *numbers: int) -> None:
-    """
-    End sessions.
-    """
-    await gatherResults([store.deleteSession(sidOf(number), LOGOUT) for number in numbers])
-
-
-async def listening(store: SQLiteStore) -> Ear:
-    """
-    Somebody who listens, after the first look.
-    """
-    ear = Ear(store)
-    await store.hasSession(sidOf(0))
-    return ear
-
-
-async def second(store: SQLiteStore, clock: Clock) -> None:
-    """
-    Let a second pass, and the look that is due then be done.
-    """
-    clock.advance(1)
-    await store.hasSession(sidOf(0))
-
-
-async def until(condition: Callable[[], object]) -> None:
-    """
-    Wait for something that other processes do.
-    """
-    for _ in range(1000):
-        if condition():
-            return
-        await deferLater(reactor, 0.01)
-    raise AssertionError("it did not come")
 
 
 class TestOwn:
@@ -189,157 +129,6 @@ class TestOwn:
         await end(store, 0)
         assert counting.count - before == 1
         assert clock.getDelayedCalls() == []
-        await store.close()
-
-
-class TestOthers:
-    """
-    What another process ends.
-    """
-
-    @pytest_twisted.ensureDeferred
-    async def test_onceASecond(self, store: SQLiteStore, other: SQLiteStore, clock: Clock) -> None:
-        """
-        It is told at the next look, and not before; each once, also among what
-        the store itself ends.
-        """
-        await create(store, 6)
-        ear = await listening(store)
-        await end(other, 0, 1)
-        await end(store, 2)
-        await end(other, 3)
-        assert ear.heard == [(sidOf(2), LOGOUT)]
-        clock.advance(0.99)
-        await store.hasSession(sidOf(0))
-        assert ear.heard == [(sidOf(2), LOGOUT)]
-        clock.advance(0.01)
-        await store.hasSession(sidOf(0))
-        assert ear.heard == [(sidOf(number), LOGOUT) for number in (2, 0, 1, 3)]
-        await end(other, 4)
-        await second(store, clock)
-        await second(store, clock)
-        assert ear.heard[4:] == [(sidOf(4), LOGOUT)]
-        assert ear.missed == 0
-
-    @pytest_twisted.ensureDeferred
-    async def test_meanwhile(self, store: SQLiteStore, other: SQLiteStore, clock: Clock) -> None:
-        """
-        What ends between the beginning of a watch and its first look is told.
-        """
-        await create(store, 2)
-        await end(other, 0)
-        clock.advance(60)
-        release = await blocked(store)
-        ear = Ear(store)
-        await end(other, 1)
-        release.set()
-        await store.hasSession(sidOf(0))
-        assert ear.heard == [(sidOf(1), LOGOUT)]
-
-    @pytest_twisted.ensureDeferred
-    async def test_many(
-        self, store: SQLiteStore, other: SQLiteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        Many are told some at a time, one look after the other, without waiting.
-        """
-        monkeypatch.setattr(look, "WINDOW", 10)
-        await create(store, 40)
-        ear = await listening(store)
-        await end(other, *range(40))
-        clock.advance(1)
-        for page in range(1, 5):
-            await store.hasSession(sidOf(0))
-            assert len(ear.heard) == 10 * page
-        await store.hasSession(sidOf(0))
-        assert ear.heard == [(sidOf(number), LOGOUT) for number in range(40)]
-        assert len(clock.getDelayedCalls()) == 1
-
-    @pytest_twisted.ensureDeferred
-    async def test_pruned(
-        self, store: SQLiteStore, other: SQLiteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        What was forgotten before it was seen counts as missed, be it some or
-        all; what was seen before does not.
-        """
-        await create(store, 20)
-        ear = await listening(store)
-        await end(other, *range(3))
-        await second(store, clock)
-        monkeypatch.setattr(sweep, "MAXIMUM", 4)
-        await end(other, *range(3, 6))
-        await other.claimExpired(1)
-        await second(store, clock)
-        assert (len(ear.heard), ear.missed) == (6, 0)
-        await end(other, *range(6, 12))
-        await other.claimExpired(1)
-        await second(store, clock)
-        assert ear.missed == 1
-        assert ear.heard[6:] == [(sidOf(number), LOGOUT) for number in range(8, 12)]
-        await end(other, 12)
-        release = await blocked(store)
-        clock.advance(RETENTION)
-        await other.claimExpired(1)
-        release.set()
-        await store.hasSession(sidOf(0))
-        assert (len(ear.heard), ear.missed) == (10, 2)
-        await end(other, 13)
-        await second(store, clock)
-        assert (ear.heard[10:], ear.missed) == ([(sidOf(13), LOGOUT)], 2)
-
-    @pytest_twisted.ensureDeferred
-    async def test_replaced(self, store: SQLiteStore, path: Path, clock: Clock) -> None:
-        """
-        When another file has come to its place some may have been missed.
-        """
-        await create(store, 5)
-        ear = await listening(store)
-        await end(store, *range(5))
-        await second(store, clock)
-        await store._worker.submit(
-            Request(lambda rows: rows.connection.execute("DELETE FROM ended"), (), True)
-        )
-        await store._worker.submit(
-            Request(
-                lambda rows: rows.connection.execute("UPDATE sqlite_sequence SET seq = 0"), (), True
-            )
-        )
-        await second(store, clock)
-        assert ear.missed == 1
-        await store.createSession(newRecord(sidOf(9)))
-        await end(store, 9)
-        assert ear.heard[-1] == (sidOf(9), LOGOUT)
-
-    @pytest_twisted.ensureDeferred
-    async def test_unavailable(
-        self, store: SQLiteStore, other: SQLiteStore, clock: Clock, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """
-        A look that fails is made again a second later, and misses nothing.
-        """
-        await create(store, 1)
-        ear = await listening(store)
-        await end(other, 0)
-        with monkeypatch.context() as patch:
-            patch.setattr(look, "LAST", "SELECT nothing FROM nowhere")
-            await second(store, clock)
-            await second(store, clock)
-        assert ear.heard == []
-        await second(store, clock)
-        assert (ear.heard, ear.missed) == ([(sidOf(0), LOGOUT)], 0)
-
-    @pytest_twisted.ensureDeferred
-    async def test_processes(self, path: Path) -> None:
-        """
-        What other processes end is heard of on the time of the reactor.
-        """
-        store = SQLiteStore(path)
-        await create(store, 30, sessionTimeout=1.0)
-        ear = await listening(store)
-        await run("sqlitechild.py", "sweep", str(path))
-        await until(lambda: len(ear.heard) == 30)
-        assert dict(ear.heard) == dict.fromkeys(map(sidOf, range(30)), IDLE)
         await store.close()
 
 

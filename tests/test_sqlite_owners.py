@@ -14,7 +14,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from sqlitetools import SID, newRecord, outcome, run, sidOf
+from sqlitetools import (
+    SID,
+    create,
+    newRecord,
+    outcome,
+    run,
+    sidOf,
+    traced,
+)
 from twisted.internet.defer import ensureDeferred, gatherResults
 from twisted.internet.task import Clock
 
@@ -66,24 +74,6 @@ def logIn(sid: str, sessionKey: str, moment: float, **facts: Any) -> Change:
     The change of a log-in.
     """
     return Change(sid, set={AUTHENTICATED: timeText(moment)}, sessionKey=sessionKey, **facts)
-
-
-async def create(store: SQLiteStore, count: int, **facts: Any) -> None:
-    """
-    Create so many sessions.
-    """
-    await gatherResults([store.createSession(newRecord(sidOf(n), **facts)) for n in range(count)])
-
-
-async def traced(store: SQLiteStore) -> list[str]:
-    """
-    What SQLite is told to do from now on.
-    """
-    statements: list[str] = []
-    await store._worker.submit(
-        sqlite.Request(lambda r: r.connection.set_trace_callback(statements.append), (), False)
-    )
-    return statements
 
 
 async def child(*arguments: str) -> Any:
