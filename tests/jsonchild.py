@@ -12,16 +12,32 @@ import json
 import os
 import resource
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock, react
 
-from txsessions.errors import StoreUnavailable, VersionConflict
-from txsessions.record import Change, Record
+from txsessions.errors import SessionEnded, StoreUnavailable, VersionConflict
+from txsessions.limit import SessionLimit
+from txsessions.record import AUTHENTICATED, Change, Record, timeText
+from txsessions.stores.files import directory as directoryModule
+from txsessions.stores.files.folder import Folder
 from txsessions.stores.files.shard import Shard
 from txsessions.stores.json import JSONStore
+
+
+class UnlockedFolder(Folder):
+    """
+    Broken on purpose: it locks nobody out.
+    """
+
+    def lock(self) -> None:
+        """
+        Pretend.
+        """
+        self.isLocked = True
 
 
 class UnlockedShard(Shard):
@@ -76,6 +92,54 @@ async def claim(store: JSONStore, now: str) -> Any:
             return claimed
 
 
+async def logIns(store: JSONStore, count: str, maximum: str) -> Any:
+    """
+    Create sessions and log them in as one owner with a limit, and look each
+    time; what was evicted, and how many sessions there were at the most.
+    """
+    evicted, most = [], 0
+    for _ in range(int(count)):
+        sid = os.urandom(16).hex()
+        await store.createSession(Record(sid, bytes(32), 0, 0, 1e12))
+        change = Change(sid, sessionKey="anna", set={AUTHENTICATED: timeText(time.time())})
+        try:
+            done = await store.logInSession(change, SessionLimit(int(maximum)))
+        except SessionEnded:
+            continue
+        evicted += [ending.record.sid for ending in done.evicted]
+        most = max(most, len(await store.findSessions("anna")))
+    return evicted, most
+
+
+async def clear(store: JSONStore) -> Any:
+    """
+    End all sessions of an owner; which those were.
+    """
+    return [ending.record.sid for ending in await store.endSessions("anna")]
+
+
+async def endAll(store: JSONStore, *sids: str) -> Any:
+    """
+    End sessions.
+    """
+    for sid in sids:
+        await store.deleteSession(sid)
+
+
+async def tell(store: JSONStore, count: str) -> Any:
+    """
+    Be told of endings until there have been so many, or none for a while.
+    """
+    told: list[str] = []
+    for _ in range(200):
+        entries = await store.takeEndings("mail", 3, 60.0)
+        told += [entry.eventID for entry in entries]
+        await store.acknowledge("mail", [entry.eventID for entry in entries])
+        if len(told) >= int(count):
+            break
+    return told
+
+
 async def full(store: JSONStore, sid: str) -> Any:
     """
     Save what is larger than a file may be, then what is not.
@@ -117,6 +181,10 @@ COMMANDS: dict[str, Callable[..., Awaitable[Any]]] = {
     "increment": increment,
     "keys": keys,
     "claim": claim,
+    "logIns": logIns,
+    "clear": clear,
+    "endAll": endAll,
+    "tell": tell,
     "full": full,
     "strange": strange,
 }
@@ -129,6 +197,7 @@ async def main(reactor: Any, directory: str, variant: str, command: str, *argume
     store = JSONStore(directory, reactor)
     if variant == "unlocked":
         store._directory._openShard = UnlockedShard
+        directoryModule.Folder = UnlockedFolder  # type: ignore[misc]  # of owners
     print(json.dumps(await COMMANDS[command](store, *arguments)))
     await store.close()
 

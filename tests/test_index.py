@@ -28,6 +28,7 @@ def test_owners() -> None:
     index.put(newRecord("b", sessionKey="anna"))
     index.put(newRecord("b", sessionKey="bert"))
     assert (index.owned("anna"), index.owned("bert")) == (["a"], ["b"])
+    assert (index.ownerOf("a"), index.ownerOf("b"), index.ownerOf("c")) == ("anna", "bert", None)
     index.putEnd("a", 5.0)
     index.drop("b")
     index.drop("b")

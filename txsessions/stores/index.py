@@ -70,12 +70,12 @@ class Index:
         """
         return iter([sid for sid, known in self._known.items() if known.isLive])
 
-    def isLive(self, sid: str) -> bool:
+    def ownerOf(self, sid: str) -> str | None:
         """
-        Whether a session is known to be live.
+        The owner of a live session, as far as is known.
         """
         known = self._known.get(sid)
-        return known is not None and known.isLive
+        return None if known is None else known.sessionKey
 
     def signature(self, sid: str) -> Any:
         """

@@ -90,7 +90,7 @@ class Housekeeping:
         reading a file.
         """
         sid = sidIn(name)
-        return sid is None or not self._index.isLive(sid)
+        return sid is None or not isOf(name, self._index.ownerOf(sid))
 
     def _isStale(self, name: str, now: float) -> bool:
         """
