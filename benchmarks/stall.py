@@ -129,9 +129,9 @@ def ourSite(tell: Callable[[], object] = lambda: None) -> txsessions.Site:
         Counts what a sweep brings in.
         """
 
-        def _sessionEnded(self, ending: Any) -> None:
+        def sessionEnded(self, sid: str, reason: str) -> None:
             tell()
-            super()._sessionEnded(ending)
+            super().sessionEnded(sid, reason)
 
     site = Site(resource.Resource(), sessionStore=MemoryStore())
     site.startFactory()

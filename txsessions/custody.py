@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from .couriers import Couriers
 from .errors import StoreUnavailable
 from .event import CREATED, DESTROYED, REWORKED, SessionEvent
 from .interfaces import IConnectedStore, ISessionNotices, ISessionSweep
@@ -67,6 +68,7 @@ class Custody:
 
     @ivar store: The store, which answers in time here.
     @ivar publisher: Tells of what this process does to sessions.
+    @ivar couriers: Tell durable observers of what ends in any process.
     @ivar isOwner: Whether this process is the only one that uses the store, so
         that what it knows of a session is all there is to know.
     @ivar _hosts: Where sessions are alive.
@@ -88,6 +90,7 @@ class Custody:
         self.store = PatientStore(ManagedStore(store, limit, self), clock)
         self._grace = Patience(clock, GRACE)
         self.publisher = EventPublisher(clock)
+        self.couriers = Couriers(store, clock)
         self.isOwner = not getattr(store, "isMultiprocessSafe", False)
         self._hosts: list[Host] = []
         self._unwatch: Callable[[], None] | None = None
@@ -122,6 +125,7 @@ class Custody:
         notices = None if self.isOwner else ISessionNotices(self._store, None)
         if notices is not None:
             self._unwatch = notices.watchEndings(self._noticed, self._missed)
+        self.couriers.start()
         if self._sweeper is not None:
             self._sweeper.start()
 
@@ -144,6 +148,7 @@ class Custody:
             yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
         yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
         yield self.publisher.stop(GRACE)
+        yield self.couriers.stop(GRACE)
         connected = IConnectedStore(self._store, None)
         if connected is not None:
             yield self._grace.wait(connected.close()).addErrback(self._notDone)
@@ -216,6 +221,7 @@ class Custody:
         """
         A session has ended; what goes wrong in one place hurts no other.
         """
+        self.couriers.wake()
         for host in self._hosts:
             try:
                 host.sessionEnded(sid, reason)
@@ -226,16 +232,19 @@ class Custody:
         """
         What ended in other processes may have gone unnoticed.
         """
+        self.couriers.wake()
         for host in self._hosts:
             host.endingsMissed()
 
     def _beforeSweep(self) -> Deferred[Any]:
         """
-        Wait until the store knows what it has to before it ends anything.
+        Wait until the store knows what it has to before it ends anything, and
+        the observers of what was ended before.
         """
-        if len(self._hosts) == 1:
-            return self._hosts[0].saveTouches()
-        return DeferredList([host.saveTouches() for host in self._hosts])
+        waiting: list[Deferred[Any]] = [host.saveTouches() for host in self._hosts]
+        if self.publisher.hasSubscribers:
+            waiting.append(self.publisher.whenHeard())
+        return waiting[0] if len(waiting) == 1 else DeferredList(waiting)
 
     def _notDone(self, failure: Failure) -> None:
         """

@@ -5,6 +5,7 @@ A session as its site, its requests and its tracker see it.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -282,7 +283,7 @@ class LiveSession(StoredSession):
             record=self._stored(),
         )
         for observer in observers:
-            self._tell(lambda observer=observer: self._inform(observer, event))
+            self._tell(partial(self._inform, observer, event))
 
     def _inform(self, observer: Any, event: SessionEvent) -> None:
         """

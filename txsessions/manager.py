@@ -240,22 +240,31 @@ class SessionManager(Custody):
         """
         return Deferred.fromCoroutine(self._registry.find(sessionKey))
 
-    def subscribe(self, observer: Any, *kinds: Any) -> None:
+    def subscribe(self, observer: Any, *kinds: Any, name: str | None = None) -> None:
         """
-        Tell an observer of what this process does to sessions.
+        Tell an observer of what this process does to sessions from now on.
 
         @param observer: Anything that adapts to
             L{ISessionObserver<txsessions.interfaces.ISessionObserver>}.
         @param kinds: L{ISessionEvent<txsessions.interfaces.ISessionEvent>}, or
             interfaces that extend it: which events it is told of; none: of all.
+        @param name: Makes it a durable observer: it is told of endings only, but
+            of each, whichever process made it, once in all processes that know
+            the name; and once more only where one of them is killed.
+        @raise TypeError: It is no observer, or no kind; or it has a name, and the
+            store keeps no journal.
         """
-        self.publisher.subscribe(observer, *kinds)
+        if name is None:
+            self.publisher.subscribe(observer, *kinds)
+        else:
+            self.couriers.subscribe(observer, name, *kinds)
 
     def unsubscribe(self, observer: Any) -> None:
         """
         Tell an observer of nothing more.
         """
         self.publisher.unsubscribe(observer)
+        self.couriers.unsubscribe(observer)
 
     def feed(self, *kinds: Any) -> SessionFeed:
         """

@@ -213,12 +213,12 @@ class SessionSiteMixin(_Site):
         saved = [session.settleTouch() for session in self.sessions.all()]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
-    def subscribe(self, observer: Any, *kinds: Any) -> None:
+    def subscribe(self, observer: Any, *kinds: Any, name: str | None = None) -> None:
         """
         Tell an observer of what happens to the sessions.  See
         L{SessionManager.subscribe}.
         """
-        self.sessionManager.subscribe(observer, *kinds)
+        self.sessionManager.subscribe(observer, *kinds, name=name)
 
     def unsubscribe(self, observer: Any) -> None:
         """
