@@ -17,7 +17,7 @@ from ...redis.errors import RedisError
 from ...redis.interfaces import IRedis
 from ..watchers import Watchers
 
-LATE: Final = 0.5
+LATE: Final = 1.0
 """
 How soon after somebody begins to watch the server must have confirmed that, in
 seconds; later than that some endings may have been missed.
