@@ -15,8 +15,8 @@ from __future__ import annotations
 import os
 import stat
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Final
 
 import attrs
@@ -70,9 +70,12 @@ def writeKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Key
     key = entropy(MINIMUM_BYTES)
     ring = KeyRing(key)
     try:
-        _write(path, [_line(key)])
+        descriptor = _created(path)
     except FileExistsError:
         raise BadKeys(f"{path} is there already: --rotate puts a new key in front of it") from None
+    with _filled(descriptor, path, path) as write:
+        write([_line(key)])
+    _sync(path)
     return ring
 
 
@@ -116,21 +119,20 @@ def _replaced(path: str, change: Callable[[list[bytes], Sequence[int]], list[byt
     except OSError as e:
         raise _refusal(path, e) from None
     new = f"{path}.new"
-    old = _parsed(path, _contents(path))
-    lines = change(old.lines, list(old.keys))
-    ring = KeyRing(_parsed(path, b"\n".join(lines)).keys.values())
     try:
-        _write(new, lines, os.stat(path))
+        # Nobody else changes it while this is there.
+        descriptor = _created(new)
     except FileExistsError:
         raise BadKeys(
             f"somebody else changes {path}: if nobody does, remove {new} and try again"
         ) from None
-    try:
+    with _filled(descriptor, new, path) as write:
+        old = _parsed(path, _contents(path))
+        lines = change(old.lines, list(old.keys))
+        ring = KeyRing(_parsed(path, b"\n".join(lines)).keys.values())
+        write(lines, os.stat(path))
         os.replace(new, path)
-    except OSError as e:
-        _remove(new)
-        raise _refusal(path, e) from None
-    _sync(os.path.dirname(path))
+    _sync(path)
     return ring
 
 
@@ -142,13 +144,28 @@ def _contents(path: str) -> bytes:
         link = os.lstat(path)
         # A pipe would be waited for.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            _checkPlace(path, link, os.fstat(descriptor))
+            text = _allOf(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as e:
         raise _refusal(path, e) from None
-    with open(descriptor, "rb") as file:
-        _checkPlace(path, link, os.fstat(descriptor))
-        text = file.read(MAXIMUM_SIZE + 1)
     if len(text) > MAXIMUM_SIZE:
         raise BadKeys(f"{path} is no key file: it is larger than {MAXIMUM_SIZE} bytes")
+    return text
+
+
+def _allOf(descriptor: int) -> bytes:
+    """
+    All of a file, or a little more than a key file may have.
+    """
+    text = b""
+    while len(text) <= MAXIMUM_SIZE:
+        more = os.read(descriptor, MAXIMUM_SIZE + 1)
+        if not more:
+            break
+        text += more
     return text
 
 
@@ -218,31 +235,46 @@ def _key(line: bytes) -> bytes | None:
     return key if MINIMUM_BYTES <= len(key) <= MAXIMUM_BYTES and _line(key) == line else None
 
 
-def _write(path: str, lines: Sequence[bytes], like: os.stat_result | None = None) -> None:
+def _created(path: str) -> int:
     """
-    Write a new file, for good.
+    The descriptor of a new file that nobody else can read.
 
-    @param like: Whose owner and mode it gets; C{None}: nobody else can read it.
     @raise FileExistsError: It is there.
     """
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise
     except OSError as e:
         raise _refusal(path, e) from None
-    try:
-        with open(descriptor, "wb") as file:
-            if like is not None:
-                os.fchown(descriptor, like.st_uid, like.st_gid)
-                os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+
+
+@contextmanager
+def _filled(descriptor: int, new: str, path: str) -> Iterator[Callable[..., None]]:
+    """
+    Give what writes a new file; if anything goes wrong, it is removed.
+
+    @param path: What it is to become.
+    """
+
+    def write(lines: Sequence[bytes], like: os.stat_result | None = None) -> None:
+        # With the owner and the mode of what it replaces.
+        if like is not None:
+            os.fchown(descriptor, like.st_uid, like.st_gid)
+            os.fchmod(descriptor, stat.S_IMODE(like.st_mode))
+        with open(descriptor, "wb", closefd=False) as file:
             file.write(b"\n".join(lines) + b"\n")
-            file.flush()
-            os.fsync(descriptor)
-    except OSError as e:
-        _remove(path)
-        raise _refusal(path, e) from None
-    _sync(os.path.dirname(path) or ".")
+        os.fsync(descriptor)
+
+    try:
+        yield write
+    except BaseException as e:
+        _remove(new)
+        if isinstance(e, OSError):
+            raise _refusal(path, e) from None
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: str) -> None:
@@ -253,12 +285,12 @@ def _remove(path: str) -> None:
         os.unlink(path)
 
 
-def _sync(directory: str) -> None:
+def _sync(path: str) -> None:
     """
-    Make the names in a directory last, where that can be done.
+    Make the name of a file last, where that can be done.
     """
     with suppress(OSError):
-        descriptor = os.open(directory, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(os.path.dirname(path) or ".", os.O_RDONLY | os.O_CLOEXEC)
         try:
             os.fsync(descriptor)
         finally:
