@@ -225,7 +225,8 @@ class Copy:
             if record is None:
                 await self._deal(sid)
             elif compare(record, copy) is Verdict.OLDER:
-                self.counts[UPDATED] += await self._put(record) == UPDATED
+                fate = await self._put(record)
+                self.counts[UPDATED] += fate == UPDATED
         except SessionEnded as e:
             if e.reason not in EXPIRED and await self._target.deleteSession(sid, e.reason):
                 self.counts[REMOVED] += 1

@@ -69,7 +69,8 @@ class Ending:
         End those of an owner.
         """
         if ISessionOwners.providedBy(self._store):
-            self.count += len(await self._store.endSessions(sessionKey, REVOKED))
+            ended = await self._store.endSessions(sessionKey, REVOKED)
+            self.count += len(ended)
             return
         if not ISessionIndex.providedBy(self._store):
             raise CommandFailed(
@@ -89,9 +90,11 @@ class Ending:
         End one.
         """
         try:
-            self.count += await self._store.deleteSession(pair[0], REVOKED) is not None
+            record = await self._store.deleteSession(pair[0], REVOKED)
         except CorruptRecord as e:
             self._tell(oneLine(e))
+        else:
+            self.count += record is not None
 
 
 async def _each(sids: Iterable[str]) -> AsyncIterator[tuple[str, Record | None]]:
