@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from .courier import GRACE, Courier
 from .interfaces import ISessionDestroyed, ISessionJournal
-from .publisher import checkKinds, isSame
+from .observers import checkKinds, isSame
 
 
 class Couriers:

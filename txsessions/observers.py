@@ -9,15 +9,23 @@ an interface goes before the one for callables.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from types import BuiltinMethodType, MethodType
+from typing import Any, Final
 
 from twisted.internet.defer import DeferredQueue
 from twisted.logger import ILogObserver, Logger
 from twisted.python.components import registerAdapter
 from zope.interface import Interface, implementer
+from zope.interface.interface import InterfaceClass
 
 from .event import SessionEvent
-from .interfaces import ISessionObserver
+from .interfaces import ISessionEvent, ISessionObserver
+
+METHODS: Final = (MethodType, BuiltinMethodType)
+"""
+What is made anew whenever it is looked up; equal if it is the same method of the
+same object.
+"""
 
 
 @implementer(ISessionObserver)
@@ -106,6 +114,28 @@ def checkObserver(observer: Any) -> None:
             f"a {type(observer).__qualname__} is no observer: subscribe a callable, a Logger, a "
             "DeferredQueue, or what provides ISessionObserver, or register an adapter for it"
         )
+
+
+def checkKinds(kinds: tuple[Any, ...], base: Any = ISessionEvent) -> None:
+    """
+    Refuse what is no kind of events.
+
+    @param base: The interface that all of them have to extend.
+    @raise TypeError: It is none.
+    """
+    for kind in kinds:
+        if not isinstance(kind, InterfaceClass) or not kind.isOrExtends(base):
+            raise TypeError(
+                f"{kind!r} is none of the kinds of events that can be told here: "
+                f"give {base.__name__}, or an interface that extends it"
+            )
+
+
+def isSame(one: Any, other: Any) -> bool:
+    """
+    Whether this is the same observer.  A method that is looked up once more is.
+    """
+    return one is other or (isinstance(one, METHODS) and bool(one == other))
 
 
 registerAdapter(calling, Interface, ISessionObserver)

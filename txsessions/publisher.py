@@ -6,18 +6,15 @@ hurting each other and whoever publishes.
 from __future__ import annotations
 
 from collections import deque
-from types import MethodType
 from typing import Any, Final
 from weakref import WeakSet
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
-from zope.interface.interface import InterfaceClass
 
 from .feed import SessionFeed
-from .interfaces import ISessionEvent
-from .observers import checkObserver
+from .observers import checkKinds, checkObserver, isSame
 from .subscription import Subscription
 from .update import TIMEOUT
 
@@ -325,25 +322,3 @@ class EventPublisher:
                 count=left,
             )
         return left
-
-
-def checkKinds(kinds: tuple[Any, ...], base: Any = ISessionEvent) -> None:
-    """
-    Refuse what is no kind of events.
-
-    @param base: The interface that all of them have to extend.
-    @raise TypeError: It is none.
-    """
-    for kind in kinds:
-        if not isinstance(kind, InterfaceClass) or not kind.isOrExtends(base):
-            raise TypeError(
-                f"{kind!r} is none of the kinds of events that can be told here: "
-                f"give {base.__name__}, or an interface that extends it"
-            )
-
-
-def isSame(one: Any, other: Any) -> bool:
-    """
-    Whether this is the same observer.  A method that is looked up once more is.
-    """
-    return one is other or (isinstance(one, MethodType) and bool(one == other))

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any
+from math import inf
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, QueueOverflow
 from twisted.internet.interfaces import IReactorTime
@@ -15,6 +16,12 @@ from twisted.python.failure import Failure
 
 from .interfaces import ISessionObserver
 from .update import Waiting, begin
+
+QUIET: Final = 10.0
+"""
+How long nothing is logged of an observer that fails, after it has been, in
+seconds.
+"""
 
 
 class Subscription:
@@ -33,6 +40,8 @@ class Subscription:
     @ivar _waiting: The update that is under way, if it takes its time.
     @ivar _isTelling: Whether an update is under way.
     @ivar _isBurst: Whether events are being dropped, which has been logged.
+    @ivar _loggedAt: When it was last logged that the observer failed.
+    @ivar _unlogged: How often it has failed since.
     @ivar _ready: Called when there is something to be told and no update under
         way, and when there is nothing left.
     """
@@ -66,6 +75,8 @@ class Subscription:
         self._waiting: Waiting | None = None
         self._isTelling = False
         self._isBurst = False
+        self._loggedAt = -inf
+        self._unlogged = 0
 
     @property
     def isIdle(self) -> bool:
@@ -149,10 +160,22 @@ class Subscription:
             if failure.check(QueueOverflow):
                 self._drop()
             else:
-                self._log.failure("Observer {observer} failed.", failure, observer=self.name)
+                self._tellFailure(failure)
         elif not self._queue:
             self._isBurst = False
         self._ready(self)
+
+    def _tellFailure(self, failure: Failure) -> None:
+        """
+        Log that the observer has failed, unless that has been done just now.
+        """
+        now = self._clock.seconds()
+        if now < self._loggedAt + QUIET:
+            self._unlogged += 1
+            return
+        before = f" (and {self._unlogged} times before)" if self._unlogged else ""
+        self._log.failure("Observer {observer} failed" + before, failure, observer=self.name)
+        self._loggedAt, self._unlogged = now, 0
 
     def _drop(self) -> None:
         """
