@@ -9,15 +9,18 @@ import os
 from pathlib import Path
 from typing import Any
 
+import attrs
 import pytest
 from explored import CONTROLS, SCENARIOS, fits
+from twisted.internet.defer import Deferred
 
+from txsessions.record import Change
 from txsessions.stores.json import JSONStore
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.testing import resultOf
 from txsessions.testing.explorer import InterleavingFailed, explore
-from txsessions.testing.shared import SharedDirectory, SharedFile, SharedMemory
+from txsessions.testing.shared import GatedShard, SharedDirectory, SharedFile, SharedMemory
 
 LONG = bool(os.environ.get("TXSESSIONS_EXPLORE"))
 """
@@ -73,7 +76,44 @@ def test_json(name: str, tmp_path: Path) -> None:
     if not fits(name, JSONStore):
         pytest.skip("this store does not know owners")
     data: Any = SharedDirectory(tmp_path)
-    found = resultOf(explore(SCENARIOS[name], data, limit=None if LONG else 40))
+    found = resultOf(explore(SCENARIOS[name], data, limit=None if LONG else 25))
     assert found.count >= 2
-    chance = resultOf(explore(SCENARIOS[name], data, runs=2000 if LONG else 20, seed=1))
-    assert chance.count == (2000 if LONG else 20)
+    chance = resultOf(explore(SCENARIOS[name], data, runs=2000 if LONG else 10, seed=1))
+    assert chance.count == (2000 if LONG else 10)
+
+
+class IndifferentSQLite(SQLiteStore):
+    """
+    Does not care which token a change is for: broken on purpose.
+    """
+
+    def saveSession(self, change: Change) -> Deferred[int]:
+        return super().saveSession(attrs.evolve(change, expectedVerifier=None))
+
+
+class UnlockedShard(GatedShard):
+    """
+    Lets several change the same files at the same time: broken on purpose.
+    """
+
+    def lock(self) -> None:
+        self.isLocked = True
+        self._used.add(self._path)
+
+
+def test_sqliteControl(tmp_path: Path) -> None:
+    """
+    A store in a SQLite file that is broken on purpose is found out.
+    """
+    with pytest.raises(InterleavingFailed, match="2 log-ins"):
+        resultOf(explore(SCENARIOS["two tabs"], SharedFile(tmp_path, IndifferentSQLite)))
+
+
+def test_jsonControl(tmp_path: Path) -> None:
+    """
+    A store in files whose lock keeps nobody out is found out.
+    """
+    data = SharedDirectory(tmp_path, openShard=UnlockedShard)
+    with pytest.raises(InterleavingFailed, match="a key is lost") as caught:
+        resultOf(explore(SCENARIOS["three writers"], data, shorten=20))
+    assert "request a saves the session (a=1) [replace a file]" in str(caught.value)

@@ -5,11 +5,12 @@ A state machine that asks a store and a model the same.  It needs C{hypothesis}.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, cast
 
 import attrs
 from hypothesis.stateful import RuleBasedStateMachine
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 from twisted.internet.threads import blockingCallFromThread
 from twisted.python.threadable import isInIOThread
@@ -84,7 +85,7 @@ class ComparingMachine(RuleBasedStateMachine):
             return resultOf(maybeDeferred(function))
         from twisted.internet import reactor
 
-        return blockingCallFromThread(reactor, function)
+        return blockingCallFromThread(cast("IReactorFromThreads", reactor), function)
 
     def now(self) -> float:
         """
@@ -172,11 +173,11 @@ class ComparingMachine(RuleBasedStateMachine):
         """
         return {sid: record async for sid, record in self.store.iterSessions()}
 
-    def _isForgotten(self, sid: str) -> bool:
+    def _isForgotten(self, sid: str | None) -> bool:
         """
         Whether a store may have forgotten that a session has ended.
         """
-        ending = self.model.endings.get(sid)
+        ending = self.model.endings.get(sid or "")
         return ending is not None and self.now() >= ending.moment + REMEMBERED
 
     def _told(self, value: Any) -> Any:

@@ -5,15 +5,18 @@ A directory of JSON files that the processes of a scenario share.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
 
-from ...interfaces import ISessionIndex
 from ...record import Record
 from ...stores.files.batch import Request
+from ...stores.files.directory import JOURNAL, OWNERS, Directory
+from ...stores.files.folder import Folder
 from ...stores.files.shard import Shard
 from ...stores.files.text import End
 from ...stores.json import JSONStore
@@ -25,14 +28,14 @@ if TYPE_CHECKING:
     from ..explorer.gates import Gates
 
 
-class GatedShard(Shard):
+class GatedFolder(Folder):
     """
-    A shard of which each operation on files is a step: to lock it, to read a
-    file, to replace one, to remove one, and to make that durable and let go of
+    A directory in which each operation on files is a step: to lock it, to
+    replace, make, rename or remove a file, and to make that durable and let go of
     the lock.
 
-    @ivar _held: The paths of the shards that are locked.
-    @ivar _used: The paths of all that were locked at any time.
+    @ivar _held: The paths of those that are locked.
+    @ivar _used: The paths of those that were locked at any time.
     """
 
     def __init__(self, held: set[str], used: set[str], *arguments: Any) -> None:
@@ -43,37 +46,56 @@ class GatedShard(Shard):
     def __exit__(self, *details: object) -> None:
         leave = partial(super().__exit__, *details)
         if self.isLocked:
-            inTurn("unlock", leave)
+            inTurn(f"unlock {self._name}", leave)
             self._held.discard(self._path)
         else:
             leave()
 
     def lock(self) -> None:
         """
-        See L{Shard.lock}.
+        See L{Folder.lock}.
         """
         if not self.isLocked:
-            inTurn("lock", super().lock, lambda: self._path not in self._held)
+            inTurn(f"lock {self._name}", super().lock, lambda: self._path not in self._held)
             self._held.add(self._path)
             self._used.add(self._path)
 
-    def write(self, sid: str, text: bytes) -> None:
+    def replace(self, name: str, text: bytes) -> None:
         """
-        See L{Shard.write}.
+        See L{Folder.replace}.
         """
-        inTurn("replace the file", partial(super().write, sid, text))
+        inTurn("replace a file", partial(super().replace, name, text))
 
-    def remove(self, sid: str) -> None:
+    def mark(self, name: str) -> None:
         """
-        See L{Shard.remove}.
+        See L{Folder.mark}.
         """
-        inTurn("remove the file", partial(super().remove, sid))
+        inTurn("make a file", partial(super().mark, name))
+
+    def unlink(self, name: str) -> None:
+        """
+        See L{Folder.unlink}.
+        """
+        inTurn("remove a file", partial(super().unlink, name))
+
+    @property
+    def _name(self) -> str:
+        """
+        What the story calls it.
+        """
+        return "/".join(self._path.rsplit(os.sep, 2)[-2:])
+
+
+class GatedShard(GatedFolder, Shard):
+    """
+    A shard in which to read the file of a session is a step too.
+    """
 
     def _read(self, sid: str) -> Record | End | None:
         """
         See L{Shard._read}.
         """
-        found: Record | End | None = inTurn("read", partial(super()._read, sid))
+        found: Record | End | None = inTurn("read a file", partial(super()._read, sid))
         return found
 
 
@@ -106,10 +128,12 @@ class SharedDirectory(SharedData):
         See L{SharedData.open}.
         """
         store = self._makeStore(self._path, clock=self.clock)
-        store._directory._openShard = partial(self._openShard, self._held, self._used)
-        # To make 256 directories ready takes longer than all of a run.
-        store._worker._perform.__self__._isReady = self._isReady
-        store._worker = ThreadlessWorker(store._worker)
+        directory, desk = store._directory, store._desk
+        directory._openShard = partial(self._openShard, self._held, self._used)
+        directory.bucket = partial(self._bucket, directory)
+        # To make hundreds of directories ready takes longer than all of a run.
+        desk._performer._isReady = self._isReady
+        desk._worker = ThreadlessWorker(desk._worker)
         return store
 
     def clear(self) -> None:
@@ -120,53 +144,59 @@ class SharedDirectory(SharedData):
             self.open().setup()
             self._isReady = True
         self._held.clear()
-        for directory, name in self._files():
-            os.unlink(os.path.join(directory, name))
+        for path in self._files():
+            os.unlink(path)
+        for enrolled in os.scandir(os.path.join(self._path, JOURNAL)):
+            if enrolled.is_dir():
+                shutil.rmtree(enrolled.path)
 
     def contents(self) -> Any:
         """
         See L{SharedData.contents}.
         """
-        texts = {}
-        for directory, name in self._files():
-            with open(os.path.join(directory, name), "rb") as file:
-                texts[name] = file.read()
-        return sorted(texts.items()), sorted(self._held)
-
-    async def warm(self, store: Any) -> None:
-        """
-        See L{SharedData.warm}.
-        """
-        await super().warm(store)
-        if ISessionIndex.providedBy(store):
-            await store.findSessions("")
+        texts = []
+        for path in self._files():
+            with open(path, "rb") as file:
+                texts.append((path, file.read()))
+        return sorted(texts), sorted(self._held)
 
     def gated(self, store: Any, process: str, gates: Gates) -> Any:
         """
         See L{SharedData.gated}.
         """
-        worker = store._worker
+        worker = store._desk._worker
 
         def submit(request: Request) -> Deferred[Any]:
+            place = None if request.owned else request.shard
+
             def wait(pause: Pause, go: Callable[[], Any]) -> None:
-                gates.step(
-                    process, go, pause.what, place=request.shard, isPossible=pause.isPossible
-                )
+                gates.step(process, go, pause.what, place=place, isPossible=pause.isPossible)
 
             return Puppet(partial(worker.perform, request), wait).start()
 
         worker.submit = submit
         return NamedOperations(store, process, gates)
 
-    def _files(self) -> list[tuple[str, str]]:
+    @contextmanager
+    def _bucket(self, directory: Directory, name: str) -> Iterator[Folder]:
         """
-        The files of all sessions, each with its directory.
+        See L{Directory.bucket}.
         """
-        others = [
-            each.path for each in os.scandir(self._path) if each.is_dir() and len(each.name) > 2
-        ]
+        place = os.path.join(OWNERS, name)
+        path, patience = directory.join(place), directory._patience(place)
+        folder = GatedFolder(self._held, self._used, path, patience)
+        with folder, directory._watched(place, folder):
+            yield folder
+
+    def _files(self) -> list[str]:
+        """
+        The files of all sessions and owners, and what is written down of endings.
+        """
+        journal = os.path.join(self._path, JOURNAL)
+        places = [*self._used, *(place for place, _, _ in os.walk(journal))]
         return [
-            (directory, name)
-            for directory in (*self._used, *others)
-            for name in os.listdir(directory)
+            each.path
+            for place in places
+            for each in os.scandir(place)
+            if each.is_file(follow_symlinks=False)
         ]

@@ -102,9 +102,9 @@ class SharedPostgres(SharedServer):
         """
         See L{SharedData.gated}.
         """
-        store._workers = [
-            GatedLine(getattr(worker, "worker", worker), process, gates)
-            for worker in store._workers
+        crew = store._crew
+        crew._workers = [
+            GatedLine(getattr(worker, "worker", worker), process, gates) for worker in crew._workers
         ]
         return KeptOperations(store, process, gates)
 
@@ -115,4 +115,4 @@ class SharedPostgres(SharedServer):
         from ...stores.postgresserver.statement import ANY, Command, Unit
 
         text = EMPTY.format(schema="'{}'".format(store._schema.name.replace("'", "''")))
-        await store._workers[0].submit(alone(Unit(ANY, [Command(text)])))
+        await store._crew.ask(ANY, alone(Unit(ANY, [Command(text)])))
