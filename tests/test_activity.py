@@ -65,7 +65,9 @@ class TestActivity:
         it = scene(None if kind is None else kind())
         for purpose in (b"prefetch", b"prefetch;prerender"):
             headers = {"Sec-Purpose": purpose}
-            assert not touchedBy(it, lambda browser: it.get(browser, look, headers=headers))
+            assert not touchedBy(
+                it, lambda browser, headers=headers: it.get(browser, look, headers=headers)
+            )
 
     @pytest.mark.parametrize("kind", [None, SharedStore])
     def test_path(self, scene, kind):

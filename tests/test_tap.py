@@ -28,6 +28,7 @@ from twisted.application.service import IService, IServiceMaker
 from twisted.plugin import getPlugins
 from zope.interface.verify import verifyObject
 
+from txsessions.keyfile import writeKeyFile
 from txsessions.tap import Options, helpOnStores, makeService
 
 RUNNERS = {"twistd": ("twistd", "-n", "--pidfile="), "twist": ("twist",)}
@@ -294,6 +295,28 @@ def test_served(runner, tmp_path):
     assert (tmp_path / "sessions.db").exists()
 
 
+def test_keys(tmp_path):
+    """
+    With a key file cookies are sealed and the data encrypted; a server with another key answers
+    503 and changes nothing, and with the right one the session goes on.
+    """
+    port = freePort()
+    visitor = Visitor(port)
+    for name in ("right", "wrong"):
+        writeKeyFile(str(tmp_path / name))
+    for name, expected in (("right", "once"), ("wrong", None), ("right", "2")):
+        with start("twistd", tmp_path, "--key-file", name, *listen(port)) as process:
+            process.waitForPort(port)
+            if expected is None:
+                assert COUNT.search(visitor.get()) is None
+                assert '" 503 ' in process.output
+            else:
+                assert COUNT.search(visitor.get())[1] == expected
+    kept = b"".join(path.read_bytes() for path in tmp_path.glob("sessions.db*"))
+    assert b'"data:visits":"txs1.' in kept
+    assert b'"data:visits":1' not in kept and b'"data:visits":2' not in kept
+
+
 def test_forgotten(tmp_path):
     """
     A store in memory does not keep the count (the control: the tests would
@@ -347,6 +370,13 @@ def mistakes(tmp_path, monkeypatch) -> Path:
         (["--resource-script", "nowhere.rpy"], "nowhere.rpy: there is no such file"),
         (["--path", ".", "--class", "mine.Root"], "only one of --class, --path"),
         (["--logfile", "nowhere/access.log"], "nowhere/access.log: its directory"),
+        (["--key-file", "nowhere"], "nowhere: No such file"),
+        (["--key-file", "foreign"], "--key-file: others can read "),
+        (["--plain-until", "2026-12-31"], "--plain-until is for --key-file"),
+        (
+            ["--key-file", "foreign", "--plain-until", "soon"],
+            "--plain-until: 'soon' is no day such as 2026-12-31",
+        ),
         (["--shared", "--store", "memory"], "--shared: processes cannot share the store memory;"),
         (
             ["--shared", "--store", "mine.Own"],
@@ -388,6 +418,13 @@ def test_shared(tmp_path, monkeypatch, store):
         (["--store", "sqlite:foreign"], "foreign"),
         (["--store", "json:/proc/x"], "/proc/x"),
         (["--store", "json:foreign"], "foreign"),
+        (["--key-file", "nowhere"], "nowhere: No such file"),
+        (["--key-file", "foreign"], "--key-file: others can read "),
+        (["--plain-until", "2026-12-31"], "--plain-until is for --key-file"),
+        (
+            ["--key-file", "foreign", "--plain-until", "soon"],
+            "--plain-until: 'soon' is no day such as 2026-12-31",
+        ),
         (["--shared", "--store", "memory"], "--shared: processes cannot share the store memory;"),
     ],
 )

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import Any, Final
 
@@ -20,7 +21,10 @@ from .cookie import SessionCookie
 from .demo import Demo
 from .draining import DrainingSite
 from .duration import seconds
+from .errors import SessionError
+from .keyfile import readKeyFile
 from .leaving import giveUp
+from .manager import SessionManager
 from .names import oneLine
 from .service import SessionService
 from .session import Session
@@ -60,6 +64,19 @@ class Options(BaseOptions):
             "auto",
             "Which requests count as HTTPS for the cookie: auto, those that are; always, for "
             "a site behind a proxy that ends TLS; never, for development.",
+        ],
+        [
+            "key-file",
+            "k",
+            None,
+            "Seal the cookies and encrypt the data with the keys in this file; "
+            "python -m txsessions keygen makes one.",
+        ],
+        [
+            "plain-until",
+            None,
+            None,
+            "With --key-file: until this day (2026-12-31) accept data that were stored without.",
         ],
         ["logfile", "l", None, "Write an access log (combined log format) to this file."],
     ]
@@ -105,7 +122,7 @@ class Options(BaseOptions):
         """
         if sum(self[name] is not None for name in ROOTS) > 1:
             raise UsageError("only one of --class, --path, --wsgi and --resource-script goes")
-        for name in ("path", "resource-script", "logfile"):
+        for name in ("path", "resource-script", "logfile", "key-file"):
             if self[name] is not None:
                 self[name] = os.path.abspath(self[name])
         if self["logfile"] and not os.access(os.path.dirname(self["logfile"]), os.W_OK):
@@ -113,6 +130,10 @@ class Options(BaseOptions):
         for name in ("timeout", "absolute-timeout"):
             if self[name] is not None:
                 self[name] = valued(name, seconds, self[name])
+        if self["plain-until"] is not None:
+            if self["key-file"] is None:
+                raise UsageError("--plain-until is for --key-file")
+            self["plain-until"] = valued("plain-until", _endOfDay, self["plain-until"])
         self["cookie"] = valued("secure", lambda text: SessionCookie(secure=text), self["secure"])
         self["listen"] = self["listen"] or ["tcp:8080"]
 
@@ -139,12 +160,41 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     helpers = MultiService()
     root = _root(options, reactor, helpers, isLasting=not isinstance(store, MemoryStore))
     site = DrainingSite(root, sessionStore=store, logPath=options["logfile"])
+    if options["key-file"] is not None:
+        site.sessionManager = _managerWithKeys(options, store, reactor)
     site.sessionCookie = options["cookie"]
     site.sessionFactory = _sessionClass(options)
     endpoints = [(text, _endpoint(reactor, text)) for text in options["listen"]]
     service = SessionService(site, store, endpoints, partial(giveUp, reactor))
     helpers.setServiceParent(service)
     return service
+
+
+def _managerWithKeys(options: Options, store: Any, reactor: Any) -> SessionManager:
+    """
+    A manager that seals and encrypts.
+    """
+    try:
+        return SessionManager(
+            store,
+            reactor,
+            keys=readKeyFile(options["key-file"]),
+            encryptData=True,
+            plainUntil=options["plain-until"],
+        )
+    except SessionError as e:
+        raise UsageError(f"--key-file: {oneLine(e)}") from e
+
+
+def _endOfDay(text: str) -> float:
+    """
+    The moment at which a day ends, by UTC, in seconds since the epoch.
+    """
+    try:
+        day = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=timezone.utc)
+    except ValueError:
+        raise ValueError(f"{text!r} is no day such as 2026-12-31") from None
+    return (day + timedelta(days=1)).timestamp()
 
 
 def _checkShared(store: Any, kind: str) -> None:
