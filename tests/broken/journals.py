@@ -170,16 +170,15 @@ class UnorderedTakingStore(MemoryStore):
         backlog = self._journal._backlogs.get(observer)
         if backlog is None:
             return super().takeEndings(observer, limit, lease)
-        seen = [backlog._entries[i] for i in list(backlog._waiting)[:limit]]
+        seen = list(backlog._waiting)[:limit]
         if not seen:
             return super().takeEndings(observer, limit, lease)
 
         def take(_):
-            for entry in seen:
-                if entry.eventID in backlog._waiting:
-                    backlog._waiting.remove(entry.eventID)
-                    backlog._lease(entry.eventID, self._now() + lease)
-            return seen
+            for eventID in seen:
+                if eventID in backlog._waiting:
+                    backlog._waiting.remove(eventID)
+            return [backlog._lease(eventID, self._now() + lease) for eventID in seen]
 
         return aTurn().addCallback(take)
 

@@ -9,12 +9,13 @@ from collections.abc import Iterable
 from math import inf
 from typing import Final
 
-import attrs
+import msgspec
 from twisted.logger import Logger
 
 from ..deadlines import Deadlines
 from ..record import Record
 from .journal import MAXIMUM, RETENTION, JournalEntry, checkObserver, eventIDOf
+from .pages import Pages
 
 AT_ONCE: Final = 5_000
 """
@@ -28,11 +29,30 @@ How long nothing is logged of what is dropped after something was, in seconds.
 """
 
 
+class Written(msgspec.Struct, frozen=True, gc=False):
+    """
+    An ending as it is written down, the same for all observers.
+
+    Nothing in it leads back to it, so Python's collector of garbage need not
+    know of it: one that looks at a million holds the reactor for most of a
+    second.
+
+    @ivar record: The last record.
+    @ivar reason: Why it ended.
+    @ivar endedAt: When, in seconds on the store's clock.
+    """
+
+    record: Record
+    reason: str
+    endedAt: float
+
+
 class Backlog:
     """
     What one observer has still to be told.
 
     @ivar _entries: All of it, by C{eventID}.
+    @ivar _attempts: How often each was given that somebody has or had.
     @ivar _waiting: What nobody has taken, the oldest first; what was
         acknowledged nevertheless may be among it.
     @ivar _until: When the lease of what somebody has runs out, in seconds.
@@ -46,19 +66,20 @@ class Backlog:
     def __init__(self, observer: str, maximum: int) -> None:
         self._observer = observer
         self._maximum = maximum
-        self._entries: dict[str, JournalEntry] = {}
+        self._entries: Pages[Written] = Pages()
+        self._attempts: dict[str, int] = {}
         self._waiting: deque[str] = deque()
         self._until: dict[str, float] = {}
         self._leases = Deadlines(self._until.get)
         self._dropped = 0
         self._logged = -inf
 
-    def write(self, entry: JournalEntry) -> None:
+    def write(self, eventID: str, entry: Written) -> None:
         """
         Add an ending that comes now.
         """
-        self._entries[entry.eventID] = entry
-        self._waiting.append(entry.eventID)
+        self._entries.add(eventID, entry)
+        self._waiting.append(eventID)
         # Two, so that there are fewer and fewer of those that are too old.
         self._dropOld(entry.endedAt, 2)
         while len(self._waiting) + len(self._until) > self._maximum:
@@ -72,14 +93,15 @@ class Backlog:
         has taken.
         """
         self._dropOld(now, AT_ONCE)
-        taken = self._leases.popDue(now, limit)
+        names = self._leases.popDue(now, limit)
+        taken = [self._lease(eventID, now + lease) for eventID in names]
         while self._waiting and len(taken) < limit:
             eventID = self._waiting.popleft()
             if eventID in self._entries:
-                taken.append(eventID)
+                taken.append(self._lease(eventID, now + lease))
         if self._dropped:
             self._tell(now)
-        return [self._lease(eventID, now + lease) for eventID in taken]
+        return taken
 
     def forget(self, eventIDs: Iterable[str]) -> None:
         """
@@ -93,16 +115,17 @@ class Backlog:
         Give an ending to somebody until then.
         """
         entry = self._entries[eventID]
-        self._entries[eventID] = attrs.evolve(entry, attempt=entry.attempt + 1)
+        self._attempts[eventID] = attempt = self._attempts.get(eventID, 0) + 1
         self._until[eventID] = until
         self._leases.add(eventID, until)
-        return entry
+        return JournalEntry(eventID, entry.record, entry.reason, entry.endedAt, attempt)
 
     def _forget(self, eventID: str) -> None:
         """
         Forget one ending.
         """
-        self._entries.pop(eventID, None)
+        self._entries.discard(eventID)
+        self._attempts.pop(eventID, None)
         if self._until.pop(eventID, None) is not None:
             self._leases.discard(eventID)
 
@@ -178,9 +201,9 @@ class MemoryJournal:
         Write down that a session ends now, in seconds, for each observer.
         """
         if self._backlogs:
-            entry = JournalEntry(eventIDOf(record.sid, now), record, reason, now)
+            eventID, entry = eventIDOf(record.sid, now), Written(record, reason, now)
             for backlog in self._backlogs.values():
-                backlog.write(entry)
+                backlog.write(eventID, entry)
 
     def take(self, observer: str, now: float, limit: int, lease: float) -> list[JournalEntry]:
         """
