@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from heapq import nsmallest
 from itertools import chain
 from typing import Final
@@ -101,12 +101,16 @@ class Backlog:
         Remove entries.
         """
         names = [name for name in map(parseEventID, eventIDs) if name is not None]
-        for place in sorted({placeOf(name.sid) for name in names}):
-            with self._open(place) as descriptor:
+        with ExitStack() as stack:
+            opened: list[int] = []
+            for place in sorted({placeOf(name.sid) for name in names}):
+                opened.append(stack.enter_context(self._open(place)))
                 here = [name for name in names if placeOf(name.sid) == place]
-                left = [name for name in here if not self._removeGiven(name, descriptor)]
+                left = [name for name in here if not self._removeGiven(name, opened[-1])]
                 if left:
-                    self._removeSearched(left, descriptor)
+                    self._removeSearched(left, opened[-1])
+            # Many file systems write all that has changed with the first of these.
+            for descriptor in opened:
                 os.fsync(descriptor)
 
     def discard(self, sid: str, isWrong: Callable[[JournalEntry], bool]) -> None:

@@ -21,6 +21,7 @@ from uuid import uuid4
 import attrs
 import msgspec
 
+from ..sid import isSid
 from .directory import NOTICES
 
 FULL: Final = 1024 * 1024
@@ -168,7 +169,8 @@ class Bulletin:
         for line in lines:
             with suppress(ValueError):
                 writer, moment, sid, reason = line.decode().split(" ", 3)
-                if writer != self._writer and float(moment) >= self._since:
+                isNews = writer != self._writer and float(moment) >= self._since
+                if isNews and isSid(sid):
                     yield sid, msgspec.json.decode(reason, type=str)
 
     def _numbers(self) -> list[int]:

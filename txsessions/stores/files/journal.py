@@ -99,18 +99,17 @@ class Journal:
 
         @return: C{None}: it takes longer to look for them; ask again.
         """
-        name = digestOf(observer)
-        if name not in self.observers():
-            return ()
-        return self._backlog(name).take(limit, lease, now)
+        with self._enrolled(observer) as backlog:
+            return backlog.take(limit, lease, now) if backlog is not None else ()
+        return ()
 
     def acknowledge(self, observer: str, eventIDs: Sequence[str]) -> None:
         """
         An observer has been told of these endings.
         """
-        name = digestOf(observer)
-        if name in self.observers():
-            self._backlog(name).acknowledge(eventIDs)
+        with self._enrolled(observer) as backlog:
+            if backlog is not None:
+                backlog.acknowledge(eventIDs)
 
     @contextmanager
     def written(self, shard: Shard, record: Record, reason: str, now: float) -> Iterator[None]:
@@ -164,6 +163,19 @@ class Journal:
         for observer in self.observers():
             with suppress(FileNotFoundError):
                 yield from Backlog(self._directory, observer, self._dropped).tidy(now)
+
+    @contextmanager
+    def _enrolled(self, observer: str) -> Iterator[Backlog | None]:
+        """
+        What is known of the entries of an observer, C{None} if it is not
+        enrolled, for a context that ends when it is dismissed.
+        """
+        name = digestOf(observer)
+        try:
+            yield self._backlog(name) if name in self.observers() else None
+        except FileNotFoundError:
+            if name in self.observers():
+                raise
 
     def _backlog(self, observer: str) -> Backlog:
         """
