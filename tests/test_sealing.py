@@ -269,10 +269,3 @@ def test_timeouts(scene):
     assert it.get(browser, look).body == b"1"
     it.clock.advance(31)
     assert it.get(browser, look).body == b"none"
-
-
-def test_names():
-    """
-    The name of the cookie is that of the tests.
-    """
-    assert Site.sessionCookie.name.encode() == COOKIE
