@@ -19,7 +19,6 @@ from txsessions.keys import KeyRing
 from txsessions.seal import (
     MAXIMUM_SEALED,
     MINIMUM_SEALED,
-    NoSealer,
     TokenSealer,
     isCurrent,
     seal,
@@ -238,13 +237,3 @@ def test_stockIsParsed() -> None:
     token = newToken()
     opened = unseal(sealed(token), RING)
     assert opened is not None and parse(opened) == parse(token)
-
-
-def test_noSealer() -> None:
-    """
-    Without keys the browser holds the token itself.
-    """
-    sealer = NoSealer()
-    assert sealer.seal(b"unique", SECURE) == b"unique"
-    assert sealer.open(b"unique", SECURE) == b"unique"
-    assert sealer.isCurrent(b"unique")

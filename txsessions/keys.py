@@ -62,9 +62,11 @@ class Key(Secretive):
     __slots__ = ("_master", "id")
 
     def __init__(self, master: bytes) -> None:
-        # What has no keys must do without the library.
-        from .aead import derive
-
+        try:
+            # What has no keys must do without the library.
+            from .aead import derive
+        except ImportError as e:
+            raise BadKeys(str(e)) from e
         self._master = master
         self.id = derive(master, ID_PURPOSE, length=ID_BYTES)
 
@@ -99,8 +101,7 @@ class KeyRing(Secretive):
         @param keys: Each a L{bytes} of L{MINIMUM_BYTES} to L{MAXIMUM_BYTES}
             from C{secrets.token_bytes}; or one iterable of them.
         @raise BadKeys: There is none; one is not that long, or no bytes; one is
-            there twice.
-        @raise ImportError: The library C{cryptography} is not installed.
+            there twice; or the library C{cryptography} is not installed.
         """
         made = [Key(master) for master in _masters(keys)]
         self._keys = {key.id: key for key in made}

@@ -144,30 +144,6 @@ class TokenSealer:
         return isCurrent(sealed, self._ring)
 
 
-class NoSealer:
-    """
-    What there is without keys: the browser holds the token itself.
-    """
-
-    def seal(self, token: bytes, audience: bytes = INSECURE) -> bytes:
-        """
-        The token.
-        """
-        return token
-
-    def open(self, sealed: bytes, audience: bytes = INSECURE) -> bytes | None:
-        """
-        The token.
-        """
-        return sealed
-
-    def isCurrent(self, sealed: bytes) -> bool:
-        """
-        It is.
-        """
-        return True
-
-
 def _opened(sealed: bytes, ring: KeyRing) -> tuple[Key, bytes] | None:
     """
     The key of what may be a sealed token, and all its bytes.

@@ -66,7 +66,7 @@ async def keygen(reactor: Any, options: Mapping[str, Any]) -> None:
     change = next((CHANGES[name] for name in CHANGES if options[name]), writeKeyFile)
     try:
         ring = change(path)
-    except (BadKeys, ImportError) as e:
+    except BadKeys as e:
         raise CommandFailed(oneLine(e)) from e
     keys = "1 key" if len(ring) == 1 else f"{len(ring)} keys"
     print(f"{path}: {keys}, encrypting with {ring.first.id.hex()}")
@@ -104,7 +104,7 @@ def _ringOf(path: str) -> KeyRing:
     """
     try:
         return readKeyFile(path)
-    except (BadKeys, ImportError) as e:
+    except BadKeys as e:
         raise UsageError(f"--key-file: {oneLine(e)}") from e
 
 
