@@ -28,6 +28,9 @@ from txsessions.errors import (
 )
 from txsessions.interfaces import (
     ISessionIndex,
+    ISessionJournal,
+    ISessionNotices,
+    ISessionOwners,
     ISessionStore,
     ISessionStoreAdministration,
     ISessionSweep,
@@ -270,7 +273,15 @@ class TestAdapter:
         The adapter provides all interfaces of a store, and the store its own.
         """
         assert verifyObject(ISimpleSessionStore, store)
-        for interface in (ISessionStore, ISessionSweep, ISessionIndex, ISessionStoreAdministration):
+        for interface in (
+            ISessionStore,
+            ISessionSweep,
+            ISessionIndex,
+            ISessionOwners,
+            ISessionJournal,
+            ISessionNotices,
+            ISessionStoreAdministration,
+        ):
             assert verifyObject(interface, interface(store))
 
     def test_isOne(self, store: DictStore) -> None:

@@ -23,6 +23,8 @@ from ...limit import SessionLimit
 from ...record import Change, Record
 from .harness import TIMEOUT, Contract, Store, isProvided, outcomes, promise, touch
 from .logins import logIn, sidsOf
+from .written import LEASE
+from .written import sidsOf as sidsOfEntries
 
 
 class AvailabilityContract(Contract):
@@ -56,11 +58,6 @@ class AvailabilityContract(Contract):
                 yield store.logInSession(logIn(record))
                 yield store.logInSession(logIn(fresh), SessionLimit(1))
                 yield store.endSessions("anna")
-            if isProvided(ISessionJournal, store):
-                yield store.enrol("mail")
-                yield store.takeEndings("mail", 10, 60.0)
-                yield store.acknowledge("mail", ["0"])
-                yield store.dismiss("mail")
             if isProvided(ISessionStoreAdministration, store):
                 yield store.deleteOldSessions(10)
 
@@ -94,6 +91,31 @@ class AvailabilityContract(Contract):
                     pass
         finally:
             await self.mendStore(store)
+
+    @promise
+    async def test_unavailableJournal(self, store: Store) -> None:
+        """
+        While a store is down nobody is told that nothing has ended, and afterwards
+        what has ended is told.
+        """
+        if not isProvided(ISessionJournal, store):
+            return
+        await store.enrol("mail")
+        record = await self.newSession(store)
+        await store.deleteSession(record.sid)
+        await self.breakStore(store)
+        try:
+            (taken,) = await outcomes(store.takeEndings("mail", 10, LEASE))
+        finally:
+            await self.mendStore(store)
+        if not isinstance(taken, StoreUnavailable):
+            assert sidsOfEntries(taken) == [record.sid]
+        await self.advance(LEASE + self.tolerance + 1)
+        (entry,) = await store.takeEndings("mail", 10, LEASE)
+        assert entry.record == record
+        await store.acknowledge("mail", [entry.eventID])
+        await self.advance(LEASE + self.tolerance + 1)
+        assert list(await store.takeEndings("mail", 10, LEASE)) == []
 
     @promise
     async def test_intactAfterwards(self, store: Store) -> None:
