@@ -44,6 +44,7 @@ async def crowd(stage: Scene, limit: SessionLimit, logIns: int) -> tuple[int, li
         await pause(0.001)
     answers = [result if succeeded else result.value for succeeded, result in await ended]
     most = max(most, stage.live())
+    assert not any(store._lines.open or store._logIns.open for store in stores)
     await gatherResults([store.close() for store in stores])
     return most, answers
 

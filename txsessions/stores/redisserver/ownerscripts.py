@@ -86,6 +86,7 @@ while number <= count do
     local record, problem, fields = readWhole(base .. 'session:' .. sid)
     if problem == 'damaged' then
       putAside(base .. 'session:' .. sid, deadlines, owners, base .. 'damaged:' .. sid, sid)
+      redis.call('ZREM', owners, member)
       table.insert(claimed, {{sid}})
     elseif problem or memberOf(record.owner or '', sid) ~= member then
       redis.call('ZREM', owners, member)
