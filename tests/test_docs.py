@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
-from inspect import isawaitable
+from inspect import isawaitable, signature
 from pathlib import Path
 from textwrap import dedent, indent
 from typing import Any
 
 import attrs
 import pytest
+import pytest_twisted
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
@@ -24,10 +25,12 @@ from twisted.web.server import Site as StockSite
 from zope.interface import Interface, implementer
 
 import txsessions
+from txsessions.keyfile import writeKeyFile
 from txsessions.record import Record
+from txsessions.stores.encrypting import EncryptingStore
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.migrating import MigratingStore
-from txsessions.stores.opening import storeFactories
+from txsessions.stores.opening import openStore, storeFactories
 from txsessions.testing import Browser, resultOf
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -40,7 +43,7 @@ SHOWN = re.compile(
     re.MULTILINE,
 )
 
-PYTHON = ("cookies", "sessions", "testing", "stores/index", "stores/moving")
+PYTHON = ("cookies", "keys", "sessions", "testing", "stores/index", "stores/moving")
 """
 Pages of which all blocks without another language are Python.
 """
@@ -203,6 +206,98 @@ def test_timeouts() -> None:
     resultOf(site.stopSessions())
 
 
+@pytest_twisted.ensureDeferred
+async def test_manager(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The life of a session without the web.
+    """
+    monkeypatch.chdir(tmp_path)
+    shown = await function(block("manager", "manager.create("), "async def")()  # type: ignore[misc]
+    assert shown["data"] == {"cart": ["apple"]}
+    manager = shown["manager"]
+    assert await manager.get(shown["id"], default=None) is None
+    await manager.stop()
+
+
+def test_managerOfSite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A site has the manager that it was given.
+    """
+    monkeypatch.chdir(tmp_path)
+    names = {name: getattr(txsessions, name) for name in ("SessionManager", "Site")}
+    shown = run(
+        block("manager", "site.sessionManager ="), openStore=openStore, root=Resource(), **names
+    )
+    assert isinstance(shown["site"].sessionManager, txsessions.SessionManager)
+
+
+def test_managerOptions() -> None:
+    """
+    The page names every option of the manager, and no other.
+    """
+    page = (DOCS / "manager.rst").read_text()
+    table = page[page.index("Options\n") : page.index("On a site\n")]
+    named = set(re.findall(r"``(\w+)``", "".join(re.findall(r"\* - (.*)", table))))
+    options = set(signature(txsessions.SessionManager.__init__).parameters)
+    assert options - named == {"self", "store", "entropy"}
+    assert named <= options
+
+
+def test_jam() -> None:
+    """
+    Every operation of jam's module, and every option, has its place on the page.
+    """
+    page = (DOCS / "manager.rst").read_text()
+    table = page[page.index("Coming from jam\n") :]
+    for name in ("redis", "json", "custom", "id_factory", "is_session_crypt", "session_aes_secret"):
+        assert name in table
+    for name in ("create", "get", "update", "delete", "clear", "rework"):
+        assert name in table and callable(getattr(txsessions.SessionManager, name))
+
+
+def test_passive() -> None:
+    """
+    What does not count as activity is said in three ways.
+    """
+    site = txsessions.Site(Resource(), reactor=Clock())
+    shown = run(block("sessions", "passivePaths"), Resource=Resource, request=Resource(), site=site)
+    assert shown["News"].isActivity is shown["request"].isActivity is False
+    assert site.passivePaths == [b"/poll", b"/events"]
+
+
+def test_longPoll() -> None:
+    """
+    A request that waits ends with its session.
+    """
+    clock = Clock()
+    source = indent(block("sessions", "self.waiting.append"), "    ")
+    names = run(
+        f"class Poll(Resource):\n    isLeaf = True\n    waiting = []\n{source}",
+        Resource=Resource,
+        NOT_DONE_YET=NOT_DONE_YET,
+    )
+
+    class Root(Resource):
+        def render_GET(self, request: Any) -> bytes:
+            request.getSession()
+            return b"hello"
+
+    root = Root()
+    root.putChild(b"", root)
+    root.putChild(b"poll", names["Poll"]())
+    browser = Browser(txsessions.Site(root, reactor=clock), clock)
+    assert resultOf(browser.get("/poll")).body == b"log in first"
+    resultOf(browser.get("/"))
+    waiting = browser.get("/poll")
+    waiting.addErrback(lambda failure: None)
+    assert len(names["Poll"].waiting) == 1
+    clock.advance(899)
+    assert not waiting.called
+    clock.advance(1)
+    assert waiting.called
+    browser.close()
+
+
 def test_component() -> None:
     """
     A persistent component is kept with its session.
@@ -287,6 +382,27 @@ def test_administration(capsys: pytest.CaptureFixture[str]) -> None:
     assert isawaitable(work)
     resultOf(Deferred.fromCoroutine(work))  # type: ignore[arg-type]  # a coroutine
     assert capsys.readouterr().out == f"{'0' * 32} anna\n"
+
+
+def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    A site has the keys of a file.
+    """
+    monkeypatch.chdir(tmp_path)
+    writeKeyFile("sessions.keys")
+    site = run(block("keys", "encryptData=True"), root=Resource())["site"]
+    assert isinstance(site.sessionManager.store, EncryptingStore)
+
+
+def test_encryption(capsys: pytest.CaptureFixture[str]) -> None:
+    """
+    What is encrypted in a store can be told from what is not.
+    """
+    record = Record("0" * 32, bytes(32), 0.0, 0.0, 900.0, None, "anna", {"data:pin": b"4711"})
+    names = {"inner": MemoryStore(Clock()), "record": record}
+    work = function(block("keys", "EncryptingStore("), "async def", **names)()
+    resultOf(Deferred.fromCoroutine(work))
+    assert capsys.readouterr().out == "b'\"txs1.' anna\n"
 
 
 def test_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
