@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +15,13 @@ from typing import Any
 import pytest
 import pytest_twisted
 
-from txsessions.errors import InvalidSessionData, SessionEnded, SessionNotFound, StoreUnusable
+from txsessions.errors import (
+    InvalidSessionData,
+    SessionEnded,
+    SessionNotFound,
+    StoreUnavailable,
+    StoreUnusable,
+)
 from txsessions.lifetime import LOGOUT
 from txsessions.record import Change, Record
 from txsessions.stores.files.shard import Shard
@@ -343,6 +350,13 @@ def age(store: JSONStore, sid: str) -> None:
     os.utime(os.path.join(store.path, sid[:2]), (1e9, 1e9))
 
 
+def raiseFull(*arguments: Any) -> None:
+    """
+    As when there is no room.
+    """
+    raise OSError(28, "No space left on device")
+
+
 class TestDirectory:
     """
     What can be the directory of a store, and what cannot.
@@ -396,8 +410,32 @@ class TestDirectory:
         """
         A directory that a newer version has made is refused.
         """
-        (tmp_path / "store.json").write_text('{"store":"txsessions","format":2}')
+        (tmp_path / "store.json").write_text('{"store":"txsessions","format":3}')
         assert "newer version" in await self.refusal(str(tmp_path))
+
+    @pytest_twisted.ensureDeferred
+    async def test_olderVersion(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        A directory that an older version has made, which listed no owners, is
+        brought up to date, also when that was interrupted, and refused by the
+        older version from then on.
+        """
+        store = JSONStore(tmp_path)
+        sids = [f"{number:02x}{number:030x}" for number in range(20)]
+        for number, sid in enumerate(sids):
+            owner = (None, "anna", "bert")[number % 3]
+            await store.createSession(Record(sid, bytes(32), number, 0, 1e12, sessionKey=owner))
+        await store.close()
+        shutil.rmtree(tmp_path / "owners")
+        (tmp_path / "store.json").write_text('{"store":"txsessions","format":1}')
+        with monkeypatch.context() as patch:
+            patch.setattr(Shard, "sids", raiseFull)
+            with pytest.raises(StoreUnavailable, match="No space"):
+                await store.findSessions("anna")
+        assert [record.sid for record in await store.findSessions("anna")] == sids[1::3]
+        assert len(await store.endSessions("bert")) == 6
+        assert json.loads((tmp_path / "store.json").read_text())["format"] == 2
+        await store.close()
 
     @pytest_twisted.ensureDeferred
     async def test_anotherStore(self, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from ...errors import SessionError
 from .directory import Directory
 from .owners import Owners, bucketOf
+from .upgrade import upgrade
 
 
 @attrs.frozen
@@ -93,11 +94,19 @@ class Performer:
         @return: Why it cannot be.
         """
         if not self._isReady:
-            outcome = self._outcome(self._directory.setup)
+            outcome = self._outcome(self._setup)
             if isinstance(outcome, Failure):
                 return outcome
             self._isReady = True
         return None
+
+    def _setup(self) -> None:
+        """
+        Make the directory ready, and bring it up to date.
+        """
+        self._directory.setup()
+        if self._directory.isOld:
+            upgrade(self._directory, self._owners)
 
     def _performGiving(self, requests: list[Request]) -> list[Any]:
         """

@@ -60,9 +60,15 @@ FOUND: Final = "lost+found"
 The name of what a file system has of its own where a volume is mounted.
 """
 
-LABEL_TEXT: Final = b'{"store":"txsessions","format":1}\n'
+FORMAT: Final = 2
 """
-What it says.  Format 1 is the arrangement of directories and names.
+The arrangement of directories and names.  In format 1 nothing said which
+sessions an owner has.
+"""
+
+LABEL_TEXT: Final = b'{"store":"txsessions","format":%d}\n' % FORMAT
+"""
+What it says.
 """
 
 _ADVICE: Final = {
@@ -94,6 +100,7 @@ class Directory:
     @ivar path: Where it is, absolute.
     @ivar report: Called with the L{CorruptRecord} of each file that was put
         aside.
+    @ivar isOld: Whether it was found to be of format 1.
     @ivar _announce: Called with what was ended, when it is durable.
     @ivar _openShard: Opens a shard: L{Shard}.
     @ivar _stuck: The shards and buckets whose lock could not be had the last
@@ -109,6 +116,7 @@ class Directory:
     ) -> None:
         self.path = os.path.abspath(os.fspath(path))
         self.report = report
+        self.isOld = False
         self._announce = announce
         self._openShard = openShard
         self._stuck: set[str] = set()
@@ -159,17 +167,25 @@ class Directory:
         with suppress(FileExistsError):
             os.mkdir(self.path, 0o700)
             _sync(os.path.dirname(self.path))
-        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            lockDirectory(descriptor, self.path)
+        with self._locked() as descriptor:
             self._refuseForeign(descriptor)
             os.fchmod(descriptor, 0o700)
             self._complete(descriptor)
-        finally:
-            os.close(descriptor)
         for name in SHARDS:
             with self.shard(name) as shard, suppress(StoreTimedOut):
                 shard.sweep()
+
+    @contextmanager
+    def _locked(self) -> Iterator[int]:
+        """
+        Open it for a context, and keep others from making it ready.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            lockDirectory(descriptor, self.path)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _patience(self, name: str) -> float:
         """
@@ -189,6 +205,14 @@ class Directory:
                 self._stuck.add(name)
             elif folder.isLocked:
                 self._stuck.discard(name)
+
+    def renew(self) -> None:
+        """
+        Say that it is of the present format.
+        """
+        with self._locked() as descriptor:
+            self._writeLabel(descriptor)
+        self.isOld = False
 
     def explain(self, error: OSError) -> StoreUnavailable:
         """
@@ -232,7 +256,8 @@ class Directory:
             os.close(label)
         if found.store != "txsessions":
             raise StoreUnusable(f"{self.path} is no directory of sessions: see its {LABEL}")
-        if found.format != 1:
+        self.isOld = found.format < FORMAT
+        if found.format > FORMAT:
             raise StoreUnusable(
                 f"{self.path} was made by a newer version of txsessions; update this one"
             )
@@ -244,17 +269,7 @@ class Directory:
         """
         names = set(os.listdir(descriptor))
         if LABEL not in names:
-            with suppress(FileNotFoundError):
-                os.unlink(NEW_LABEL, dir_fd=descriptor)
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            label = os.open(NEW_LABEL, flags, 0o600, dir_fd=descriptor)
-            try:
-                os.write(label, LABEL_TEXT)
-                os.fsync(label)
-            finally:
-                os.close(label)
-            os.rename(NEW_LABEL, LABEL, src_dir_fd=descriptor, dst_dir_fd=descriptor)
-            os.fsync(descriptor)
+            self._writeLabel(descriptor)
         for name in {*SHARDS, QUARANTINE, OWNERS, JOURNAL, NOTICES} - names:
             os.mkdir(name, 0o700, dir_fd=descriptor)
         os.fsync(descriptor)
@@ -263,6 +278,22 @@ class Directory:
             os.mkdir(self.join(OWNERS, name), 0o700)
         if missing:
             _sync(self.join(OWNERS))
+
+    def _writeLabel(self, descriptor: int) -> None:
+        """
+        Say what it is.
+        """
+        with suppress(FileNotFoundError):
+            os.unlink(NEW_LABEL, dir_fd=descriptor)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        label = os.open(NEW_LABEL, flags, 0o600, dir_fd=descriptor)
+        try:
+            os.write(label, LABEL_TEXT)
+            os.fsync(label)
+        finally:
+            os.close(label)
+        os.rename(NEW_LABEL, LABEL, src_dir_fd=descriptor, dst_dir_fd=descriptor)
+        os.fsync(descriptor)
 
 
 def _sync(path: str) -> None:
