@@ -5,101 +5,118 @@ order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import attrs
 import pytest
-from scenes import (
-    COOKIE,
-    Errors,
-    Scene,
-    SharedStore,
-    count,
-    gated,
-    look,
-    setCookies,
-    who,
-)
+from pages import Page
+from scenes import COOKIE, Errors, answering, cookie, count, look, setCookies, who
 from twisted.logger import globalLogPublisher
 
+from txsessions import Site
 from txsessions.record import UNCHANGED
+from txsessions.stores.memory import MemoryStore
 from txsessions.testing import CookieJar, Response, resultOf
 from txsessions.testing.cookiejar import Location
+from txsessions.testing.explorer import (
+    Actor,
+    InterleavingFailed,
+    SiteScenario,
+    atTheEnd,
+    explore,
+)
 from txsessions.testing.setcookie import parse
+from txsessions.testing.shared import SharedData, SharedFile, SharedMemory
 
 HOME = Location("localhost", b"/", False)
 
+Handler = Callable[[Any], Any]
 
-class Run:
+
+class Requests(SiteScenario):
     """
     Some requests of one browser, each to a site of its own, sent at the same time.
 
-    @ivar responses: Theirs, in the order of the requests.
-    @ivar first: The token that all of them brought.
+    @cvar handlers: What answers them.
+    @ivar first: The token that all of them bring.
     """
 
-    def __init__(self, it: Scene, answers: list[Callable[[Any], Any]]) -> None:
-        self.it = it
-        self.browser = it.browser()
-        begun = it.ask(self.browser, count)
-        it.store.openAll()
-        self.begun = resultOf(begun)
+    handlers: tuple[Handler, ...] = ()
+
+    def makeSite(self, process: str, store: Any) -> Site:
+        def render(request: Any) -> Any:
+            return answering(self.answers[request.path])(request)
+
+        return Site(Page(render), sessionStore=store, reactor=self.clock)
+
+    async def begin(self) -> None:
+        self.answers: dict[bytes, Handler] = {b"/": count}
+        self.visitor = self.browser("the first visit")
+        self.begun = await self.visitor.get("/")
         self.first = self.begun.cookies[0].value
-        self._waiting = [
-            it.ask(it.browser(it.makeSite(), cookies=self.browser.cookies), answer)
-            for answer in answers
+
+    def actors(self) -> list[Actor]:
+        return [
+            Actor(f"request {number}", f"site {number}", self.asking(f"site {number}", handler))
+            for number, handler in enumerate(self.handlers)
         ]
+
+    def asking(self, process: str, handler: Handler) -> Handler:
+        """
+        Somebody who sends a request.
+        """
+
+        def ask(store: Any) -> Any:
+            path = f"/{process[-1]}"
+            self.answers[path.encode()] = handler
+            return self.browser(process, self.visitor).get(path)
+
+        return ask
 
     @property
     def responses(self) -> list[Response]:
-        return [resultOf(waiting) for waiting in self._waiting]
+        """
+        What was answered, in the order of the requests.
+        """
+        return [self.outcomes[f"request {number}"] for number in range(len(self.handlers))]
 
-    def look(self, token: bytes, answer: Callable[[Any], Any] = look) -> bytes:
+    @atTheEnd
+    async def collect(self) -> None:
+        """
+        See what is stored, and that it all came to an end.
+        """
+        self.records = {sid: record async for sid, record in self.truth.iterSessions()}
+        assert {response.code for response in self.responses} == {200}
+
+    async def seen(self, token: bytes, handler: Handler = look) -> bytes:
         """
         What somebody with this token sees, whom no process knows.
         """
-        browser = self.it.browser(self.it.makeSite())
-        response = self.it.ask(browser, answer, headers={"Cookie": COOKIE + b"=" + token})
-        self.it.store.openAll()
-        return resultOf(response).body
+        self.answers[b"/seen"] = handler
+        browser = self.browser(f"onlooker {len(self.stores)}")
+        return (await browser.get("/seen", headers=cookie(token))).body
 
     def tokens(self) -> set[bytes]:
         """
         All tokens that were ever given out.
         """
-        given = {cookie.value for response in self.responses for cookie in response.cookies}
+        given = {each.value for response in self.responses for each in response.cookies}
         return (given | {self.first}) - {b""}
 
+    async def opening(self) -> list[bytes]:
+        """
+        See to it that one token opens each session.
 
-def schedules(
-    answers: list[Callable[[Any], Any]], memory: Callable[[], SharedStore] = SharedStore
-) -> Iterator[Run]:
-    """
-    Runs of the same requests, with each order in which the operations of the store
-    can happen.
-    """
-    left: list[list[int]] = [[]]
-    errors = Errors()
-    globalLogPublisher.addObserver(errors)
-    while left:
-        chosen = left.pop()
-        it = Scene(errors, memory(), gated)
-        run = Run(it, answers)
-        for place in range(100):
-            if not it.store.gates:
-                break
-            if place == len(chosen):
-                left += [[*chosen, other] for other in range(1, len(it.store.gates))]
-                chosen.append(0)
-            it.store.gates[chosen[place]].open()
-        yield run
-        it.close()
-    globalLogPublisher.removeObserver(errors)
-    assert errors.texts() == []
+        @return: These tokens.
+        """
+        opening = [token for token in self.tokens() if await self.seen(token) != b"none"]
+        assert sorted(token[:32].decode() for token in opening) == sorted(self.records)
+        return opening
 
 
-def sets(key: str) -> Callable[[Any], Any]:
+def sets(key: str) -> Handler:
     """
     A handler that sets one key.
     """
@@ -147,7 +164,67 @@ async def reworks(request: Any) -> bytes:
     return b"done"
 
 
-class Reviving(SharedStore):
+class StaysOut(Requests):
+    """
+    Nothing that any of the requests was given opens the session.
+    """
+
+    @atTheEnd
+    async def isOut(self) -> None:
+        assert await self.seen(self.first) == b"none", "the cookie opens the session again"
+        assert self.first[:32].decode() not in self.records, "the session is stored again"
+
+
+class KeepsKeys(Requests):
+    """
+    Everything that was set is there, and one token opens it.  What a request has
+    set that came with the old token when that was dead already is in a session of
+    its own, of which the browser was told.
+    """
+
+    @atTheEnd
+    async def hasKeys(self) -> None:
+        expected = {self.first[:32].decode(): {"data:n"}}
+        for key, response in zip("ab", self.responses, strict=False):
+            token = response.cookies[0].value if response.cookies else self.first
+            expected.setdefault(token[:32].decode(), set()).add(f"data:{key}")
+        found = {
+            sid: {name for name in record.attributes if name.startswith("data:")}
+            for sid, record in self.records.items()
+        }
+        assert found == expected, "a key is lost"
+        assert self.first not in await self.opening(), "the old token opens the session"
+
+
+class EndsLoggedIn(Requests):
+    """
+    In whichever order the responses arrive, the browser ends logged in.
+    """
+
+    @atTheEnd
+    async def isIn(self) -> None:
+        for responses in (self.responses, self.responses[::-1]):
+            jar = CookieJar(self.clock)
+            for response in (self.begun, *responses):
+                for header in setCookies(response):
+                    assert parse(header) is not None
+                    jar.receive(header, HOME)
+            assert await self.seen(jar.get(COOKIE) or b"", who) == b"'anna'"
+        await self.opening()
+
+
+class Counts(Requests):
+    """
+    Three increments make three.
+    """
+
+    @atTheEnd
+    async def isFour(self) -> None:
+        (record,) = self.records.values()
+        assert record.attributes["data:n"] == b"4"
+
+
+class Reviving(MemoryStore):
     """
     Saves what has ended: broken on purpose.
     """
@@ -161,20 +238,20 @@ class Reviving(SharedStore):
         return super().deleteSession(sid, reason)
 
 
-class Overwriting(SharedStore):
+class Overwriting(MemoryStore):
     """
     Keeps of the attributes only those of the last change: broken on purpose.
     """
 
     def saveSession(self, change: Any) -> Any:
         done = super().saveSession(change)
-        if change.set:
+        if change.set and change.sid in self._records:
             record = self._records[change.sid]
             self._records[change.sid] = attrs.evolve(record, attributes=dict(change.set))
         return done
 
 
-class Indifferent(SharedStore):
+class Indifferent(MemoryStore):
     """
     Does not care which verifier or version a change is for: broken on purpose.
     """
@@ -184,8 +261,11 @@ class Indifferent(SharedStore):
             attrs.evolve(change, expectedVersion=None, expectedVerifier=None)
         )
 
+    def logInSession(self, change: Any, limit: Any = None) -> Any:
+        return super().logInSession(attrs.evolve(change, expectedVerifier=None), limit)
 
-class Forgetful(SharedStore):
+
+class Forgetful(MemoryStore):
     """
     Forgets new verifiers: broken on purpose.
     """
@@ -194,103 +274,54 @@ class Forgetful(SharedStore):
         return super().saveSession(attrs.evolve(change, verifier=UNCHANGED))
 
 
-def staysOut(run: Run) -> None:
-    """
-    Nothing that any of the requests was given opens the session.
-    """
-    assert [response.code for response in run.responses] == [200] * 3
-    assert [run.look(token) for token in run.tokens() if token == run.first] == [b"none"]
-    sid = run.first[:32].decode()
-    assert sid not in run.it.memory._records
-
-
-def keepsKeys(run: Run) -> None:
-    """
-    Everything that was set is there, and one token opens it.  What a request has
-    set that came with the old token when that was dead already is in a session of
-    its own, of which the browser was told.
-    """
-    assert [response.body for response in run.responses] == [b"done"] * 3
-    expected = {run.first[:32].decode(): {"data:n"}}
-    for key, response in zip("ab", run.responses, strict=False):
-        token = response.cookies[0].value if response.cookies else run.first
-        expected.setdefault(token[:32].decode(), set()).add(f"data:{key}")
-    records = run.it.memory._records
-    assert {sid: set(record.attributes) for sid, record in records.items()} == expected
-    assert run.first not in opensOnce(run)
-
-
-def endsLoggedIn(run: Run) -> None:
-    """
-    In whichever order the responses arrive, the browser ends logged in.
-    """
-    assert [response.code for response in run.responses] == [200] * len(run.responses)
-    for responses in (run.responses, run.responses[::-1]):
-        jar = CookieJar(run.it.clock)
-        for response in (run.begun, *responses):
-            for header in setCookies(response):
-                assert parse(header) is not None
-                jar.receive(header, HOME)
-        assert run.look(jar.get(COOKIE) or b"", who) == b"'anna'"
-    opensOnce(run)
-
-
-def opensOnce(run: Run) -> list[bytes]:
-    """
-    See to it that one token opens each session.
-
-    @return: These tokens.
-    """
-    opening = [token for token in run.tokens() if run.look(token) != b"none"]
-    assert sorted(token[:32].decode() for token in opening) == sorted(run.it.memory._records)
-    return opening
-
-
-def counts(run: Run) -> None:
-    """
-    Three increments made three.
-    """
-    assert [response.body for response in run.responses] == [b"done"] * 3
-    (record,) = run.it.memory._records.values()
-    assert record.attributes["data:n"] == b"4"
-
-
-CASES = {
-    "logOut": ([sets("a"), sets("b"), logsOut], staysOut, Reviving),
-    "logOuts": ([sets("a"), logsOut, logsOut], staysOut, Reviving),
-    "rework": ([sets("a"), sets("b"), reworks], keepsKeys, Overwriting),
-    "reworkTaken": ([sets("a"), sets("b"), reworks], keepsKeys, Forgetful),
-    "twoTabs": ([logsIn, logsIn], endsLoggedIn, Indifferent),
-    "threeTabs": ([logsIn, logsIn, logsIn], endsLoggedIn, Indifferent),
-    "modify": ([increments, increments, increments], counts, Indifferent),
+CASES: dict[str, tuple[tuple[Handler, ...], type[Requests], type[MemoryStore]]] = {
+    "logOut": ((sets("a"), sets("b"), logsOut), StaysOut, Reviving),
+    "logOuts": ((sets("a"), logsOut, logsOut), StaysOut, Reviving),
+    "rework": ((sets("a"), sets("b"), reworks), KeepsKeys, Overwriting),
+    "reworkTaken": ((sets("a"), sets("b"), reworks), KeepsKeys, Forgetful),
+    "twoTabs": ((logsIn, logsIn), EndsLoggedIn, Indifferent),
+    "threeTabs": ((logsIn, logsIn, logsIn), EndsLoggedIn, Indifferent),
+    "modify": ((increments, increments, increments), Counts, Indifferent),
 }
 
 
+def played(case: str, data: SharedData, **options: Any) -> Any:
+    """
+    Explore a case; nothing that goes wrong may be logged.
+    """
+    handlers, kind, _ = CASES[case]
+    scenario = type(kind.__name__, (kind,), {"handlers": handlers, "title": case})
+    errors = Errors()
+    globalLogPublisher.addObserver(errors)
+    try:
+        return resultOf(explore(scenario, data, **options)), errors.texts()
+    finally:
+        globalLogPublisher.removeObserver(errors)
+
+
 @pytest.mark.parametrize("case", CASES)
-def test_everyOrder(case):
+def test_everyOrder(case: str) -> None:
     """
     In every order of the operations: dead stays dead, no key is lost, no token but
     one opens the session, two tabs end logged in, increments count.
     """
-    answers, judge, _ = CASES[case]
-    number = 0
-    for run in schedules(answers):
-        judge(run)
-        number += 1
-        if number >= 400:
-            break
-    assert number >= 6
+    found, errors = played(case, SharedMemory())
+    assert found.isComplete and found.count >= 4 and errors == []
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_control(case):
+def test_someOrders(case: str, tmp_path: Path) -> None:
+    """
+    The same on a SQLite file, in orders that come by chance.
+    """
+    found, errors = played(case, SharedFile(tmp_path), runs=8, seed=6)
+    assert found.count == 8 and errors == []
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_control(case: str) -> None:
     """
     On a store that is broken on purpose some order shows it.
     """
-    answers, judge, broken = CASES[case]
-    for run in schedules(answers, broken):
-        try:
-            judge(run)
-        except AssertionError:
-            return
-    raise AssertionError("no order shows it")
+    with pytest.raises(InterleavingFailed):
+        played(case, SharedMemory(CASES[case][2]), shorten=0)

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from ..shared.data import SharedData
 from .gates import Gates
-from .scenario import Actor, Scenario
+from .scenario import Actor, Scenario, spoken
 from .step import BEGINNING, Step
 
 MAXIMUM: Final = 1000
@@ -99,7 +99,7 @@ class Run:
         """
         await self.scenario.begin()
         for each in self.scenario.actors():
-            self.scenario.store(each.process)
+            self.scenario.ready(each.process)
         for store in self.scenario.stores:
             await self._data.warm(store)
 
@@ -122,6 +122,7 @@ class Run:
                 if len(self.steps) >= MAXIMUM:
                     raise NeverEnds(f"it goes on after {MAXIMUM} steps")
             self._refuseWaiting()
+            self._gates.isOpen = True
             await self._check(isAtTheEnd=True)
         except Exception as e:
             self.error = e
@@ -173,7 +174,12 @@ class Run:
         if self._failure is not None:
             raise self._failure
         for check in self.scenario.checks(isAtTheEnd):
-            await maybeDeferred(check)
+            try:
+                await maybeDeferred(check)
+            except AssertionError as e:
+                if str(e):
+                    raise
+                raise AssertionError(f"it is not true that {spoken(check.__name__)}") from e
 
     def _refuseWaiting(self) -> None:
         """

@@ -75,7 +75,8 @@ def actor(
 def always(method: F) -> F:
     """
     Have a method of a L{Scenario} called after every step, and at the end.  It
-    raises L{AssertionError} when something is not as it has to be.
+    asks C{truth} and no other store, and raises L{AssertionError} when something
+    is not as it has to be.
     """
     method.__dict__["isAlways"] = True
     return method
@@ -83,8 +84,9 @@ def always(method: F) -> F:
 
 def atTheEnd(method: F) -> F:
     """
-    Have a method of a L{Scenario} called when all actors are done.  It raises
-    L{AssertionError} when something is not as it has to be.
+    Have a method of a L{Scenario} called when all actors are done, and no step
+    waits any more.  It raises L{AssertionError} when something is not as it has
+    to be.
     """
     method.__dict__["isAtTheEnd"] = True
     return method
@@ -124,6 +126,12 @@ class Scenario:
         """
         Make ready what the actors find.  No step waits yet.
         """
+
+    def ready(self, process: str) -> None:
+        """
+        Have a process ready, in which there are actors.  No step waits yet.
+        """
+        self.store(process)
 
     async def close(self) -> None:
         """

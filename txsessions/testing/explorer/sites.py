@@ -12,7 +12,8 @@ from .scenario import Scenario
 
 class SiteScenario(Scenario):
     """
-    A scenario in which each process has a site, and the actors are browsers::
+    A scenario in which each process has a site, and the actors are browsers.  It
+    is for data that answer at once: in memory, in files::
 
         class TwoTabs(SiteScenario):
             def makeSite(self, process, store):
@@ -39,6 +40,13 @@ class SiteScenario(Scenario):
         self._sites: dict[str, Any] = {}
         self._browsers: list[Browser] = []
 
+    def ready(self, process: str) -> None:
+        """
+        See L{Scenario.ready}.  The site sweeps when it is started, which is over
+        before the actors begin.
+        """
+        self.browser(process)
+
     def makeSite(self, process: str, store: Any) -> Any:
         """
         The site of a process.
@@ -51,7 +59,7 @@ class SiteScenario(Scenario):
 
     def site(self, process: str) -> Any:
         """
-        The site of a process.  Those of actors are there before any begins.
+        The site of a process.
         """
         if process not in self._sites:
             site = self.makeSite(process, self.store(process))
