@@ -66,6 +66,18 @@ def backends(server: PostgresServer) -> set[int]:
     return {pid for (pid,) in rows}
 
 
+def isWaiting(postgres: PostgresServer) -> bool:
+    """
+    Whether a store waits for a lock.
+    """
+    return bool(
+        postgres.ask(
+            "SELECT 1 FROM pg_stat_activity "
+            "WHERE application_name = 'txsessions' AND wait_event_type = 'Lock'"
+        )
+    )
+
+
 class Load:
     """
     Many sessions that are saved all the time, each with a number that counts

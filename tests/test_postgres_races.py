@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 import pytest_twisted
 from postgreschild import NAME
-from postgresload import newRecord, outcomes
+from postgresload import isWaiting, newRecord, outcomes
 from postgresserver import PostgresServer
 from servers import until
 
@@ -187,18 +187,6 @@ async def revived(store: PostgresStore, postgres: PostgresServer) -> bool:
     (there,) = await outcomes(store.hasSession(record.sid))
     assert created is there
     return bool(there)
-
-
-def isWaiting(postgres: PostgresServer) -> bool:
-    """
-    Whether a store waits for a lock.
-    """
-    return bool(
-        postgres.ask(
-            "SELECT 1 FROM pg_stat_activity "
-            "WHERE application_name = 'txsessions' AND wait_event_type = 'Lock'"
-        )
-    )
 
 
 @pytest_twisted.ensureDeferred

@@ -32,12 +32,26 @@ query that nobody reads.
 """
 
 
-def ending(reason: str) -> str:
+NOTIFY_ONE: Final = """
+    SELECT pg_notify('{channel}', sid || ' ' || left(reason, 40)) FROM gone WHERE isSound
+"""
+NOTIFY_SEVERAL: Final = f"""
+    SELECT pg_notify('{{channel}}', string_agg(sid || ' ' || left(reason, 40), E'\\n'))
+    FROM (
+        SELECT sid, reason, row_number() OVER () / {NOTICE} AS part FROM gone WHERE isSound
+    ) AS numbered
+    GROUP BY part
+"""
+
+
+def ending(reason: str, notify: str = NOTIFY_SEVERAL) -> str:
     """
     SQL that ends the sessions whose C{sid} are in C{ending}, and whose rows are
     locked.  What is damaged is put aside and has not ended.
 
     @param reason: Why, as an expression on the row.
+    @param notify: L{NOTIFY_ONE} where there is never more than one: that costs
+        half as much then.
     """
     return f"""
         gone AS (
@@ -60,12 +74,6 @@ def ending(reason: str) -> str:
                 {COLUMNS}, reason, endedAt
             FROM {{schema}}.observer CROSS JOIN gone WHERE isSound
         ),
-        told AS (
-            SELECT pg_notify('{{channel}}', string_agg(sid || ' ' || left(reason, 40), E'\\n'))
-            FROM (
-                SELECT sid, reason, row_number() OVER () / {NOTICE} AS part FROM gone WHERE isSound
-            ) AS numbered
-            GROUP BY part
-        ),
+        told AS ({notify}),
         last AS (SELECT {COLUMNS}, reason FROM gone)
     """

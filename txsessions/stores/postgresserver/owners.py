@@ -164,7 +164,7 @@ class Owners:
         (*_, rows) = yield self._alone(owner, ask)
         first = rows[0]
         if first[VERSION] is not None:
-            return LogIn(_integer(first[VERSION]), self._endings(rows))
+            return LogIn(_integer(first[VERSION]), tuple(self._endings(rows)))
         if limit is not None and _truth(first[IS_REFUSED]):
             raise TooManySessions(limit.maximum)
         if _truth(first[IS_LATE]):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from .ending import COLUMNS, TOLD, ending
+from .ending import COLUMNS, NOTIFY_ONE, TOLD, ending
 from .kind import BYTES, FLOAT, INTEGER, JSONB, TEXT, TEXTS, TRUTH, Kind
 from .schema import Schema
 from .statement import Query
@@ -92,7 +92,7 @@ asked afterwards.
 DELETE: Final = f"""
     WITH ending AS MATERIALIZED (
         SELECT sid FROM {{schema}}.session WHERE sid = $1 FOR UPDATE
-    ), {ending("$2")}
+    ), {ending("$2", NOTIFY_ONE)}
     SELECT *, {TOLD} FROM last
 """
 
