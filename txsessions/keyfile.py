@@ -21,7 +21,7 @@ from typing import Final
 
 import attrs
 
-from .keys import MAXIMUM_BYTES, MINIMUM_BYTES, BadKeys, KeyRing
+from .keys import LONGEST, SHORTEST, BadKeys, KeyRing
 
 PREFIX: Final = b"txsessions-key-1:"
 """
@@ -67,7 +67,7 @@ def writeKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Key
     @param entropy: Gives that many random bytes.
     @raise BadKeys: There is such a file already, or it cannot be written.
     """
-    key = entropy(MINIMUM_BYTES)
+    key = entropy(SHORTEST)
     ring = KeyRing(key)
     try:
         descriptor = _created(path)
@@ -83,7 +83,7 @@ def rotateKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Ke
     """
     Put a new key in front of those of a key file: it encrypts from now on.
     """
-    return _replaced(path, lambda lines, keys: [_line(entropy(MINIMUM_BYTES)), *lines])
+    return _replaced(path, lambda lines, keys: [_line(entropy(SHORTEST)), *lines])
 
 
 def addToKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> KeyRing:
@@ -91,7 +91,7 @@ def addToKeyFile(path: str, entropy: Callable[[int], bytes] = os.urandom) -> Key
     Put a new key behind those of a key file: it decrypts, and does not encrypt
     yet.
     """
-    return _replaced(path, lambda lines, keys: [*lines, _line(entropy(MINIMUM_BYTES))])
+    return _replaced(path, lambda lines, keys: [*lines, _line(entropy(SHORTEST))])
 
 
 def promoteInKeyFile(path: str) -> KeyRing:
@@ -232,7 +232,7 @@ def _key(line: bytes) -> bytes | None:
         key = urlsafe_b64decode(text + b"=" * (-len(text) % 4))
     except ValueError:
         return None
-    return key if MINIMUM_BYTES <= len(key) <= MAXIMUM_BYTES and _line(key) == line else None
+    return key if SHORTEST <= len(key) <= LONGEST and _line(key) == line else None
 
 
 def _created(path: str) -> int:

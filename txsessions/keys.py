@@ -12,12 +12,12 @@ from .errors import SessionError
 if TYPE_CHECKING:
     from .aead import Cipher
 
-MINIMUM_BYTES: Final = 32
+SHORTEST: Final = 32
 """
 No key is shorter: it has to have the 256 bits of the cipher.
 """
 
-MAXIMUM_BYTES: Final = 64
+LONGEST: Final = 64
 """
 No key is longer: more than SHA-256 takes in at a time is not a key but a mistake.
 """
@@ -98,7 +98,7 @@ class KeyRing(Secretive):
 
     def __init__(self, *keys: bytes | Iterable[bytes]) -> None:
         """
-        @param keys: Each a L{bytes} of L{MINIMUM_BYTES} to L{MAXIMUM_BYTES}
+        @param keys: Each a L{bytes} of L{SHORTEST} to L{LONGEST}
             from C{secrets.token_bytes}; or one iterable of them.
         @raise BadKeys: There is none; one is not that long, or no bytes; one is
             there twice; or the library C{cryptography} is not installed.
@@ -151,9 +151,9 @@ def _fit(key: object) -> bytes:
     """
     if not isinstance(key, bytes):
         raise BadKeys(f"a key is bytes, not {type(key).__name__}")
-    if not MINIMUM_BYTES <= len(key) <= MAXIMUM_BYTES:
+    if not SHORTEST <= len(key) <= LONGEST:
         raise BadKeys(
-            f"a key is {MINIMUM_BYTES} to {MAXIMUM_BYTES} random bytes, as "
-            f"secrets.token_bytes({MINIMUM_BYTES}) makes them, not {len(key)}"
+            f"a key is {SHORTEST} to {LONGEST} random bytes, as "
+            f"secrets.token_bytes({SHORTEST}) makes them, not {len(key)}"
         )
     return key
