@@ -4,6 +4,7 @@ Tests for the documentation: that it builds, and that what it shows works.
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -27,10 +28,10 @@ from zope.interface import Interface, implementer
 import txsessions
 from txsessions.keyfile import writeKeyFile
 from txsessions.record import Record
-from txsessions.stores.encrypting import EncryptingStore
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.migrating import MigratingStore
 from txsessions.stores.opening import openStore, storeFactories
+from txsessions.stores.sqlite import SQLiteStore
 from txsessions.testing import Browser, resultOf
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -255,6 +256,20 @@ def test_jam() -> None:
         assert name in table and callable(getattr(txsessions.SessionManager, name))
 
 
+def test_shownBy() -> None:
+    """
+    Each test that the page on the ASVS names is there.
+    """
+    named = re.findall(r"``(test_\w+)::([\w:]+)``", (DOCS / "asvs.rst").read_text())
+    assert len(named) > 20
+    for module, path in named:
+        tree: Any = ast.parse((Path(__file__).parent / f"{module}.py").read_text())
+        for name in path.split("::"):
+            found = [each for each in tree.body if getattr(each, "name", "") == name]
+            assert found, f"{module}::{path}"
+            tree = found[0]
+
+
 def test_passive() -> None:
     """
     What does not count as activity is said in three ways.
@@ -384,14 +399,21 @@ def test_administration(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"{'0' * 32} anna\n"
 
 
-def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest_twisted.ensureDeferred
+async def test_keys(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """
-    A site has the keys of a file.
+    A site has the keys of a file: its ids are sealed, and its file cannot be read.
     """
     monkeypatch.chdir(tmp_path)
     writeKeyFile("sessions.keys")
-    site = run(block("keys", "encryptData=True"), root=Resource())["site"]
-    assert isinstance(site.sessionManager.store, EncryptingStore)
+    store = SQLiteStore("sessions.db")
+    monkeypatch.setattr("txsessions.stores.openStore", {"sqlite:sessions.db": store}.get)
+    manager = run(block("keys", "encryptData=True"), root=Resource())["site"].sessionManager
+    id = await manager.create("anna", {"pin": "canary"})
+    assert len(id) == 108
+    assert await manager.get(id) == {"pin": "canary"}
+    await store.close()
+    assert b"canary" not in (tmp_path / "sessions.db").read_bytes()
 
 
 def test_encryption(capsys: pytest.CaptureFixture[str]) -> None:
