@@ -19,7 +19,7 @@ from .keys import BUCKETS, Bucket, Keys
 from .scripts import Scripts
 from .together import together
 
-PORTION: Final = 200
+PORTION: Final = 100
 """
 How many endings one script works on: a server does nothing else meanwhile.
 """
