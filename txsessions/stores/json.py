@@ -94,8 +94,9 @@ class JSONStore:
         have ended lately is looked at once a second.
 
     A file that is damaged is moved into C{quarantine} once and reported.  The
-    directory has the mode 0700 and the files 0600; their names are made of the
-    public handle of the session and of nothing else.
+    directory has the mode 0700 and the files 0600; their names are made of
+    public handles of sessions, times, and digests of what owners and observers
+    are called.
 
     @ivar clock: See L{ISessionStore}.
     @ivar path: Where the files are, absolute.

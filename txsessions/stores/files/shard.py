@@ -100,7 +100,7 @@ class Shard(Folder):
 
     def write(self, sid: str, text: bytes) -> None:
         """
-        Replace a session's file, as L{replace} does.
+        Replace a session's file, as L{Folder.replace} does.
         """
         self.replace(sid + SUFFIX, text)
 
