@@ -39,6 +39,13 @@ class Couriers:
         self._leaving: dict[Courier, Deferred[None]] = {}
         self._isStarted = False
 
+    @property
+    def isEmpty(self) -> bool:
+        """
+        Whether there is no durable observer.
+        """
+        return not self._couriers
+
     def subscribe(self, observer: Any, name: str, *kinds: Any) -> Courier:
         """
         Tell a durable observer of endings.  To subscribe the same once more, or

@@ -21,6 +21,7 @@ from .feed import SessionFeed
 from .interfaces import (
     IConnectedStore,
     IRecordedStorage,
+    ISessionNotices,
     ISessionStorage,
     ISessionSweep,
 )
@@ -65,6 +66,8 @@ class SessionSubject:
     @ivar _claims: The sweep of the store, if it has one.
     @ivar _sweeper: Ends the sessions whose time is up; C{None} if nothing does.
     @ivar _count: How many events there have been.
+    @ivar _isStarted: Whether it is at work.
+    @ivar _unwatch: Ends the watch for endings in other processes.
     """
 
     _log = Logger()
@@ -103,6 +106,8 @@ class SessionSubject:
             else Sweeper(self._claims, self._clock, self._expired, self._publisher.whenHeard)
         )
         self._count = 0
+        self._isStarted = False
+        self._unwatch: Callable[[], None] | None = None
 
     def subscribe(self, observer: Any, *kinds: Any, name: str | None = None) -> None:
         """
@@ -123,6 +128,7 @@ class SessionSubject:
             self._publisher.subscribe(observer, *kinds)
         else:
             self._couriers.subscribe(observer, name, *kinds)
+            self._watch()
 
     def unsubscribe(self, observer: Any) -> None:
         """
@@ -172,8 +178,10 @@ class SessionSubject:
         End what expires, at its time, if the sessions are kept in a store that
         can; and tell the durable observers.
         """
+        self._isStarted = True
         self._publisher.start()
         self._couriers.start()
+        self._watch()
         if self._sweeper is not None:
             self._sweeper.start()
 
@@ -185,6 +193,18 @@ class SessionSubject:
         @return: A L{Deferred} that fires with L{None}.
         """
         return Deferred.fromCoroutine(self._stop())
+
+    def _watch(self) -> None:
+        """
+        Hear at once of what ends in other processes, if there is a durable
+        observer to be told.
+        """
+        notices = ISessionNotices(self._store, None)
+        if not self._isStarted or self._couriers.isEmpty or notices is None:
+            return
+        if self._unwatch is None:
+            wake = self._couriers.wake
+            self._unwatch = notices.watchEndings(lambda sid, reason: wake(), wake)
 
     def _inLine(
         self, sessionID: int | bytes, step: Callable[[Any], Awaitable[bool]]
@@ -258,6 +278,10 @@ class SessionSubject:
         """
         See L{stop}.
         """
+        self._isStarted = False
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
         if self._sweeper is not None:
             await self._within(self._sweeper.stop())
         await self._within(self._lines.whenIdle())
