@@ -53,7 +53,8 @@ def workers(scene: Any) -> Workers:
 def test_wrongKey(workers: Workers) -> None:
     """
     A worker with a wrong key answers 503 without a cookie, to old visitors and new ones, ends
-    nothing that expires and says so in one line; nothing is changed, and who has the right key ends them.
+    nothing that expires and says so in one line; nothing is changed, and who has the right key
+    ends them.
     """
     it = workers.it
     known = visitors(it, 3)
