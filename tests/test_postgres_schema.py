@@ -13,9 +13,11 @@ import pytest
 import pytest_twisted
 from postgresload import newRecord
 from postgresserver import PostgresServer
+from twisted.internet import reactor
 from twisted.internet.defer import DeferredList
 
-from txsessions.errors import StoreUnavailable, StoreUnusable
+from txsessions.errors import SessionEnded, StoreUnavailable, StoreUnusable
+from txsessions.record import Change, Record
 from txsessions.stores.postgres import PostgresStore
 from txsessions.stores.postgresserver.opening import SETTINGS
 from txsessions.stores.postgresserver.schema import MAXIMUM_NAME, MIGRATIONS, Schema
@@ -106,6 +108,48 @@ async def test_parallelMigration(
     assert postgres.ask(f"SELECT sid FROM {table}") == [("0",)]
     version = f"{store._schema.quoted}.version"
     assert postgres.ask(f"SELECT version FROM {version}") == [(PRESENT + 1,)]
+
+
+def makeFirst(postgres: PostgresServer, quoted: str) -> None:
+    """
+    Make version 1, with a session, and another one that has ended.
+    """
+    texts = [f"CREATE SCHEMA {quoted}", f"CREATE TABLE {quoted}.version AS SELECT 1 AS version"]
+    texts += [text.format(schema=quoted) for text in MIGRATIONS[0]]
+    for text in texts:
+        postgres.ask(text)
+    postgres.ask(
+        f"INSERT INTO {quoted}.session VALUES (%s, %s, 1000, 2000, 1e12, NULL, %s, %s, 7, 1e12)",
+        *("0" * 32, b"v" * 32, "anna", '{"data:a": "[1, 2]"}'),
+    )
+    ended = ("1" * 32, reactor.seconds())  # type: ignore[attr-defined]
+    postgres.ask(f"INSERT INTO {quoted}.ended VALUES (%s, 'logout', %s)", *ended)
+
+
+@pytest_twisted.ensureDeferred
+async def test_firstVersion(postgres: PostgresServer, name: str) -> None:
+    """
+    Fifty stores that start on version 1 at once make it what it has to be, and go on
+    with what is there.
+    """
+    makeFirst(postgres, Schema(name).quoted)
+    stores = many(postgres, name)
+    assert await setUp(*stores) == [None] * 50
+    store = stores[0]
+    assert postgres.ask(f"SELECT version FROM {store._schema.quoted}.version") == [(PRESENT,)]
+    record = Record(
+        *("0" * 32, b"v" * 32, 1000.0, 2000.0, 1e12, None, "anna", {"data:a": b"[1, 2]"}, 7)
+    )
+    assert await store.loadSession("0" * 32) == record
+    with pytest.raises(SessionEnded):
+        await store.loadSession("1" * 32)
+    assert await store.saveSession(Change("0" * 32, set={"data:b": b"2"})) == 8
+    await store.enrol("mail")
+    (ending,) = await store.endSessions("anna")
+    assert ending.record.attributes == {"data:a": b"[1, 2]", "data:b": b"2"}
+    (entry,) = await store.takeEndings("mail", 10, 60.0)
+    assert entry.record == ending.record
+    await store.close()
 
 
 @pytest_twisted.ensureDeferred
