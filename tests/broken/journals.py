@@ -321,12 +321,12 @@ class GenerousStore(MemoryStore):
 
 class ShortJournalStore(MemoryStore):
     """
-    Holds five hundred endings and no more.
+    Holds two hundred endings and no more.
     """
 
     def __init__(self, clock=None):
         super().__init__(clock)
-        self._journal._maximum = 500
+        self._journal._maximum = 200
 
 
 class NamelessStore(MemoryStore):

@@ -97,7 +97,7 @@ class ClearingContract(LogInContract):
         Any number of sessions end, each once, whoever else does the same.
         """
         other = await self.another(store)
-        records = [await self.newRecord(sessionKey="anna") for _ in range(1200)]
+        records = [await self.newRecord(sessionKey="anna") for _ in range(700)]
         await outcomes(*(store.createSession(record) for record in records))
         answers = await outcomes(*(handle.endSessions("anna") for handle in (store, other) * 2))
         given = [sid for answer in answers for sid in sidsOf(answer)]

@@ -241,7 +241,7 @@ class WrittenContract(Contract):
         However many end, none is left out.
         """
         await self.enrolled(store)
-        records = [await self.newRecord() for _ in range(700)]
+        records = [await self.newRecord() for _ in range(300)]
         await outcomes(*(store.createSession(record) for record in records))
         since = await self.now()
         await outcomes(*(store.deleteSession(record.sid, LOGOUT) for record in records))
