@@ -5,6 +5,7 @@ observer that never comes leave of it.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +20,15 @@ from test_json_crash import run
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel, globalLogPublisher
 
-from txsessions.errors import CorruptRecord
+from txsessions.errors import CorruptRecord, StoreTimedOut
 from txsessions.stores import journal as bounds
 from txsessions.stores.files import backlog as backlogModule
+from txsessions.stores.files import directory as directoryModule
 from txsessions.stores.files import journal as journalModule
 from txsessions.stores.files.backlog import Backlog
 from txsessions.stores.files.housekeeping import ROUND
 from txsessions.stores.files.journal import Journal
+from txsessions.stores.files.shard import Shard
 from txsessions.stores.files.text import End
 from txsessions.stores.journal import RETENTION, eventIDOf
 from txsessions.stores.json import JSONStore
@@ -245,6 +248,45 @@ def entries(files: Files, observer: str = "mail") -> list[str]:
     """
     place = files.path / "journal" / journalModule.digestOf(observer)
     return sorted(path.name for path in place.glob("?/*"))
+
+
+class TestLock:
+    """
+    A process that is in the midst of an ending.
+    """
+
+    @pytest.fixture
+    def holder(self, files: Files, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+        """
+        Two sessions have ended; the lock of the first one's shard is held, as by
+        who has not yet synced that.
+        """
+        monkeypatch.setattr(directoryModule, "PATIENCE", 0.1)
+        files.create(newRecord(OTHER))
+        files.end(SID, NOW)
+        files.end(OTHER, NOW + 1)
+        descriptor = os.open(files.path / SID[:2], os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield lambda: fcntl.flock(descriptor, fcntl.LOCK_UN)
+        os.close(descriptor)
+
+    def test_notYet(self, files: Files, holder: Any) -> None:
+        """
+        What is not on the disk for sure is told to nobody; others are, and it is
+        when it is.
+        """
+        assert files.told(NOW + 1) == [eventIDOf(OTHER, NOW + 1)]
+        with pytest.raises(StoreTimedOut):
+            files.told(NOW + 1)
+        holder()
+        assert files.told(NOW + 1) == [eventIDOf(SID, NOW)]
+
+    def test_broken(self, files: Files, holder: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """
+        The same finds a journal that looks without the lock.
+        """
+        monkeypatch.setattr(Shard, "lock", lambda self: None)
+        assert eventIDOf(SID, NOW) in files.told(NOW + 1)
 
 
 class TestKill:

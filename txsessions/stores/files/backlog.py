@@ -191,21 +191,22 @@ class Backlog:
         """
         self._drop(self._outdated(now))
         given: list[JournalEntry] = []
-        failure: SessionError | None = None
+        failures: dict[str, SessionError | OSError] = {}
         end = time.monotonic() + SLICE
         while self._queue and len(given) < limit:
             if len(given) >= LEAST and time.monotonic() >= end:
                 break
             name = parseName(self._queue.popleft())
-            if name is None:
+            # A shard whose lock cannot be had is waited for once.
+            if name is None or shardOf(name.sid) in failures:
                 continue
             try:
                 entry = self._give(name, name.taken(now + lease))
-            except SessionError as e:
-                failure = e
+            except (SessionError, OSError) as e:
+                failures[shardOf(name.sid)] = e
             else:
                 given += [] if entry is None else [entry]
-        if failure is not None and not given:
+        for failure in failures.values() if not given else ():
             raise failure
         return given
 
@@ -235,13 +236,14 @@ class Backlog:
         """
         Whether the session has ended, and not just been about to when there was
         a crash.
+
+        Whoever is ending it at this moment has the lock until that is on the
+        disk: what may still not have happened is told to nobody.
         """
         sid = entry.record.sid
         with self._directory.shard(shardOf(sid)) as shard, suppress(CorruptRecord):
-            if isLeftover(entry, shard.read(sid)):
-                # Or somebody is ending it at this moment.
-                shard.lock()
-                return not isLeftover(entry, shard.read(sid))
+            shard.lock()
+            return not isLeftover(entry, shard.read(sid))
         return True
 
     def _read(
