@@ -1,20 +1,17 @@
 """
-Scenarios that every store has to come through, and stores that do not.
+Scenarios that every store has to come through.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import attrs
-from twisted.internet.defer import Deferred, succeed
-
 from txsessions.errors import SessionNotFound, VersionConflict
-from txsessions.interfaces import ISessionOwners
-from txsessions.lifetime import LOGOUT, REVOKED, deadline
-from txsessions.record import AUTHENTICATED, Change, Record, timeText
-from txsessions.stores.claim import Claim, Ending
-from txsessions.stores.memory import MemoryStore
+from txsessions.interfaces import ISessionJournal, ISessionOwners
+from txsessions.lifetime import LOGOUT
+from txsessions.limit import SessionLimit
+from txsessions.record import AUTHENTICATED, Change, timeText
+from txsessions.stores.claim import Claim
 from txsessions.testing.explorer import Actor, Scenario, actor, always, atTheEnd
 
 GONE = SessionNotFound
@@ -262,6 +259,96 @@ class ClearAndLogIn(Scenario):
             assert not await self.truth.hasSession(record.sid), "a session outlives the clear"
 
 
+class LimitedLogIns(Scenario):
+    """
+    An owner who may have one session logs in twice at the same time, while he has
+    one already.
+    """
+
+    async def begin(self) -> None:
+        self.old = await self.newSession(sessionKey="anna")
+        self.new = {name: await self.newSession() for name in VERIFIERS}
+
+    def actors(self) -> list[Actor]:
+        return [Actor(f"log-in {name}", name, self.loggingIn(name)) for name in VERIFIERS]
+
+    def loggingIn(self, name: str) -> Any:
+        """
+        A log-in, which makes room for itself.
+        """
+
+        async def logIn(store: Any) -> Any:
+            change = Change(
+                self.new[name].sid,
+                set={AUTHENTICATED: timeText(self.clock.seconds())},
+                sessionKey="anna",
+                verifier=VERIFIERS[name],
+            )
+            return await store.logInSession(change, SessionLimit(1))
+
+        return logIn
+
+    async def owned(self) -> list[str]:
+        """
+        The sessions of the owner.
+        """
+        owned = []
+        for sid in (self.old.sid, *(each.sid for each in self.new.values())):
+            try:
+                record = await self.truth.loadSession(sid)
+            except SessionNotFound:
+                continue
+            if record is not None and record.sessionKey == "anna":
+                owned.append(sid)
+        return owned
+
+    @always
+    async def atMostOne(self) -> None:
+        owned = await self.owned()
+        assert len(owned) <= 1, f"the owner has {len(owned)} sessions"
+
+    @atTheEnd
+    async def othersAreGone(self) -> None:
+        owned = await self.owned()
+        evicted = [each.record.sid for logIn in self.outcomes.values() for each in logIn.evicted]
+        gone = sorted({self.old.sid, *(each.sid for each in self.new.values())} - set(owned))
+        assert len(owned) == 1 and sorted(evicted) == gone, "not each was evicted once"
+
+
+class Tellers(Scenario):
+    """
+    A session ends while two workers look whether somebody has to be told.
+    """
+
+    async def begin(self) -> None:
+        await self.truth.enrol("billing")
+        self.records = [await self.newSession({"n": number}) for number in range(2)]
+        await self.truth.deleteSession(self.records[0].sid, LOGOUT)
+
+    @actor("the log-out")
+    async def logOut(self, store: Any) -> Any:
+        return await store.deleteSession(self.records[1].sid, LOGOUT)
+
+    def actors(self) -> list[Actor]:
+        tellers = [f"teller {number}" for number in (1, 2)]
+        return [*super().actors(), *(Actor(name, name, self.take) for name in tellers)]
+
+    async def take(self, store: Any) -> Any:
+        """
+        Take one ending, and die before it is told.
+        """
+        return await store.takeEndings("billing", 1, 1000.0)
+
+    @atTheEnd
+    async def eachOnce(self) -> None:
+        taken = [*self.outcomes["teller 1"], *self.outcomes["teller 2"]]
+        taken += await self.truth.takeEndings("billing", 10, 1000.0)
+        sids = sorted(entry.record.sid for entry in taken)
+        assert sids == sorted(each.sid for each in self.records), "not each is told once"
+        assert len({entry.eventID for entry in taken}) == 2
+        assert {entry.record.attributes["data:n"] for entry in taken} == {b"0", b"1"}
+
+
 SCENARIOS: dict[str, type[Scenario]] = {
     "overlap": Overlap,
     "three writers": ThreeWriters,
@@ -271,142 +358,22 @@ SCENARIOS: dict[str, type[Scenario]] = {
     "touch at T+1": type("TouchTooLate", (TouchAndSweep,), {"left": -1.0}),
     "rework and save": ReworkAndSave,
     "clear and log-in": ClearAndLogIn,
+    "limited log-ins": LimitedLogIns,
+    "two tellers": Tellers,
 }
+
+NEEDS = {
+    "clear and log-in": ISessionOwners,
+    "limited log-ins": ISessionOwners,
+    "two tellers": ISessionJournal,
+}
+"""
+What a store has to be able to do for a scenario, besides the usual.
+"""
 
 
 def fits(scenario: str, store: Any) -> bool:
     """
     Whether a store can do what a scenario asks of it.
     """
-    return scenario != "clear and log-in" or ISessionOwners.implementedBy(store)
-
-
-class RevivingStore(MemoryStore):
-    """
-    Saves what has ended: broken on purpose.
-    """
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        last = vars(self).setdefault("last", {}).get(change.sid)
-        if last is not None and change.sid not in self._records:
-            self._put(last)
-        return super().saveSession(change)
-
-    def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
-        vars(self).setdefault("last", {})[sid] = self._records.get(sid)
-        return super().deleteSession(sid, reason)
-
-
-class LosingStore(MemoryStore):
-    """
-    Writes what it has read when the session was last loaded: broken on purpose.
-    """
-
-    def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
-        self.read = self._records.get(sid)
-        return super().loadSession(sid, default)
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        record = self._records.get(change.sid)
-        read = vars(self).get("read")
-        if record is not None and read is not None and change.set:
-            self._records[change.sid] = attrs.evolve(record, attributes=read.attributes)
-        return super().saveSession(change)
-
-
-class IndifferentStore(MemoryStore):
-    """
-    Does not care which token a change is for: broken on purpose.
-    """
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        return super().saveSession(attrs.evolve(change, expectedVerifier=None))
-
-
-class TouchlessStore(MemoryStore):
-    """
-    Sweeps by what was due when the sweeper last looked, some while ago, and not by
-    what was touched since: broken on purpose.
-    """
-
-    def claimExpired(self, limit: int) -> Deferred[Claim]:
-        soon = self._now() + 10
-        due = [each for each in self._records.values() if each.created + 1800 < soon]
-        return succeed(
-            Claim(
-                [Ending(self._end(each.sid, "expired-idle"), "expired-idle") for each in due], None
-            )
-        )
-
-
-class LateTouchingStore(MemoryStore):
-    """
-    Takes a touch for a life: broken on purpose.
-    """
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        record = self._records.get(change.sid)
-        if record is not None and change.lastModified is not None:
-            touched = attrs.evolve(record, lastModified=change.lastModified)
-            self._records[change.sid] = touched
-            self._deadlines.add(change.sid, deadline(touched))
-        return super().saveSession(change)
-
-
-class DoublyClaimingStore(MemoryStore):
-    """
-    Gives an ending to each who sweeps: broken on purpose.
-    """
-
-    def claimExpired(self, limit: int) -> Deferred[Claim]:
-        def note(claim: Claim) -> Claim:
-            self.endings = [*vars(self).get("endings", ()), *claim.endings]
-            return attrs.evolve(claim, endings=list(self.endings))
-
-        return super().claimExpired(limit).addCallback(note)
-
-
-class ReissuingStore(MemoryStore):
-    """
-    Writes the token back that it has read when the session was last loaded: broken
-    on purpose.
-    """
-
-    def loadSession(self, sid: str, default: Any = None) -> Deferred[Any]:
-        record = self._records.get(sid)
-        vars(self).setdefault("verifiers", {})[sid] = record and record.verifier
-        return super().loadSession(sid, default)
-
-    def saveSession(self, change: Change) -> Deferred[int]:
-        record = self._records.get(change.sid)
-        read = vars(self).get("verifiers", {}).get(change.sid)
-        done = super().saveSession(change)
-        if record is not None and read is not None and change.set:
-            self._records[change.sid] = attrs.evolve(self._records[change.sid], verifier=read)
-        return done
-
-
-class FencelessStore(MemoryStore):
-    """
-    Lets in whoever comes after a clear: broken on purpose.
-    """
-
-    def logInSession(self, change: Change, limit: Any = None) -> Deferred[Any]:
-        unset = change.unset | {AUTHENTICATED}
-        facts = {name: text for name, text in change.set.items() if name not in unset}
-        return super().logInSession(attrs.evolve(change, set=facts), limit)
-
-
-CONTROLS: dict[str, tuple[str, type[MemoryStore]]] = {
-    "lost key": ("three writers", LosingStore),
-    "revival after the end": ("overlap", RevivingStore),
-    "two tokens": ("two tabs", IndifferentStore),
-    "touched session swept": ("touch at T-1", TouchlessStore),
-    "late touch": ("touch at T+1", LateTouchingStore),
-    "ending given twice": ("touch at T", DoublyClaimingStore),
-    "cookie of a dead token": ("rework and save", ReissuingStore),
-    "log-in after a clear": ("clear and log-in", FencelessStore),
-}
-"""
-What goes wrong: in which scenario, with which store.
-"""
+    return scenario not in NEEDS or bool(NEEDS[scenario].implementedBy(store))

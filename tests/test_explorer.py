@@ -9,7 +9,8 @@ from copy import copy
 from typing import Any, ClassVar
 
 import pytest
-from explored import SCENARIOS, LosingStore, Overlap, ThreeWriters
+from explored import SCENARIOS, Overlap, ThreeWriters
+from exploredcontrols import LosingStore
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock, deferLater
 from zope.interface.verify import verifyObject

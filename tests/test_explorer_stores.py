@@ -11,7 +11,8 @@ from typing import Any
 
 import attrs
 import pytest
-from explored import CONTROLS, SCENARIOS, fits
+from explored import SCENARIOS, fits
+from exploredcontrols import CONTROLS
 from twisted.internet.defer import Deferred
 
 from txsessions.record import Change
@@ -76,10 +77,10 @@ def test_json(name: str, tmp_path: Path) -> None:
     if not fits(name, JSONStore):
         pytest.skip("this store does not know owners")
     data: Any = SharedDirectory(tmp_path)
-    found = resultOf(explore(SCENARIOS[name], data, limit=None if LONG else 25))
+    found = resultOf(explore(SCENARIOS[name], data, limit=3000 if LONG else 25))
     assert found.count >= 2
-    chance = resultOf(explore(SCENARIOS[name], data, runs=2000 if LONG else 10, seed=1))
-    assert chance.count == (2000 if LONG else 10)
+    chance = resultOf(explore(SCENARIOS[name], data, runs=1000 if LONG else 10, seed=1))
+    assert chance.count == (1000 if LONG else 10)
 
 
 class IndifferentSQLite(SQLiteStore):

@@ -25,7 +25,7 @@ from broken import (
     VerifierlessStore,
     VersionlessStore,
 )
-from explored import DoublyClaimingStore, FencelessStore
+from exploredcontrols import DoublyClaimingStore, FencelessStore
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 from servers import RedisServer
@@ -70,13 +70,18 @@ class MemoryMachine(StoreMachine):
 
 class FileMachine(StoreMachine):
     """
-    A store in files, which is closed and opened now and then.
+    A store in files, which now and then is closed and opened, or left as it is when a process
+    is killed.
+
+    @ivar left: Those that were left.
     """
 
     kind: Any = SQLiteStore
 
     def makeStore(self) -> Any:
         self.directory = tempfile.mkdtemp()
+        self.left: list[Any] = []
+        self.number = 0
         return self.opened()
 
     def opened(self) -> Any:
@@ -86,11 +91,17 @@ class FileMachine(StoreMachine):
         return self.kind(os.path.join(self.directory, "sessions"), clock=self.clock)
 
     def reopen(self, store: Any) -> Any:
-        return store.close().addCallback(lambda _: self.opened())
+        self.number += 1
+        if self.number % 2:
+            return store.close().addCallback(lambda _: self.opened())
+        self.left.append(store)
+        return self.opened()
 
     def teardown(self) -> None:
         try:
             super().teardown()
+            for store in self.left:
+                self.call(store.close)
         finally:
             shutil.rmtree(self.directory, ignore_errors=True)
 

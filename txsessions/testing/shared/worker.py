@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 
 from ...stores.worker import Worker
 
@@ -21,18 +21,16 @@ class ThreadlessWorker:
     def __init__(
         self,
         worker: Worker[Any],
-        step: Callable[[str, Callable[[], Any]], Deferred[Any]] = lambda what, proceed: succeed(
-            proceed()
-        ),
+        step: Callable[[str, Callable[[], Any]], Deferred[Any]] | None = None,
         nameOf: Callable[[Any], str] = lambda request: "",
     ) -> None:
         """
         @param step: Called with the name of a step and what does it; has it done
-            when its turn has come.
+            when its turn has come; C{None}: that is at once.
         @param nameOf: Gives the name of the step that a request is.
         """
         self._worker = worker
-        self._step = step
+        self._step = step or (lambda what, proceed: maybeDeferred(proceed))
         self._nameOf = nameOf
 
     def submit(self, request: Any) -> Deferred[Any]:
