@@ -223,6 +223,30 @@ class Turns(Clock):
         self.waiting.append(callable)
 
 
+def test_manyOfOne() -> None:
+    """
+    The reactor has its turn while very many sessions of one owner are ended; one that is ended
+    meanwhile is not given twice, one that has another owner by then ends all the same, and one
+    that logs in meanwhile does not.
+    """
+    clock = Turns()
+    store = MemoryStore(clock)
+    count = 2 * PAGE + 1
+    for number in range(count):
+        store.createSession(newRecord(number, sessionKey="everybody"))
+    ended = store.endSessions("everybody")
+    assert len(store._records) == count - PAGE and not ended.called
+    store.deleteSession(newRecord(count - 1).sid)
+    store.saveSession(Change(newRecord(count - 2).sid, sessionKey="anna"))
+    store.createSession(newRecord(count))
+    store.logInSession(Change(newRecord(count).sid, sessionKey="everybody"))
+    while clock.waiting:
+        clock.waiting.pop()(None)
+    endings = resultOf(ended)
+    assert len({ending.record.sid for ending in endings}) == len(endings) == count - 1
+    assert list(store._records) == [newRecord(count).sid]
+
+
 def test_manyOld() -> None:
     """
     The reactor has its turn while very many old sessions are ended; what is touched or ended
