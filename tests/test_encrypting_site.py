@@ -107,3 +107,27 @@ def test_rotation(workers: Workers) -> None:
     last = workers.worker(NEW)
     for headers in known:
         assert it.get(last, look, headers=headers).body == b"%d" % expected
+
+
+def test_size(workers: Workers) -> None:
+    """
+    A session may grow as large as without encryption, and no larger.
+    """
+    it = workers.it
+    browser = it.browser()
+
+    def fill(size: int) -> Any:
+        def answer(request: Any) -> bytes:
+            request.getSession().data["text"] = "x" * size
+            return b"done"
+
+        return answer
+
+    assert it.get(browser, fill(65000)).code == 200
+    (record,) = it.memory._records.values()
+    assert len(record.attributes["data:text"]) > 80000
+    assert it.get(browser, lambda request: request.getSession().data["text"].encode()).body == (
+        b"x" * 65000
+    )
+    assert it.get(browser, fill(65600)).code == 500
+    it.errors.flush("a session keeps")

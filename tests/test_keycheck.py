@@ -5,10 +5,14 @@ Tests for L{txsessions.stores.keycheck}: a wrong key is no bad record.
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
 from test_encrypting_values import ATTRIBUTES, newRecord, sidOf
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -22,6 +26,7 @@ from txsessions.record import Change, Record
 from txsessions.stores.encrypting import EncryptingStore
 from txsessions.stores.keycheck import LOOKED, MAXIMUM_STRANGE, PAUSE
 from txsessions.stores.memory import MemoryStore
+from txsessions.stores.sqlite import SQLiteStore
 from txsessions.testing import FailingStore, GatedStore, RecordingStore, resultOf
 
 OLD, NEW, WRONG = (os.urandom(32) for _ in range(3))
@@ -97,6 +102,33 @@ def test_wrongKey() -> None:
         scene.records
     )
     assert len(resultOf(scene.right.claimExpired(10)).endings) == 3
+
+
+@pytest_twisted.ensureDeferred
+async def test_wrongKeyInFile(tmp_path: Path) -> None:
+    """
+    In a file not a byte is changed that means anything.
+    """
+    path = tmp_path / "sessions.db"
+
+    def dump() -> list[str]:
+        with closing(sqlite3.connect(path)) as connection:
+            return list(connection.iterdump())
+
+    right = EncryptingStore(SQLiteStore(path), OLD)
+    await right.enrol("audit")
+    for number in range(3):
+        await right.createSession(newRecord(number))
+    before = dump()
+    wrong = EncryptingStore(SQLiteStore(path), WRONG)
+    for operation in operations(wrong):
+        with pytest.raises(UnknownKey):
+            await operation()
+    assert dump() == before
+    assert len((await right.claimExpired(10)).endings) == 3
+    assert dump() != before
+    await wrong.close()
+    await right.close()
 
 
 def test_eachAlone() -> None:

@@ -69,7 +69,7 @@ class Walk(Generic[T]):
                     break
                 await self._breathe()
         finally:
-            await _close(things)
+            await close(things)
             for _ in range(self._limit):
                 await self._slots.acquire()
         if self._failure is not None:
@@ -97,7 +97,7 @@ class Walk(Generic[T]):
             self._turn = self._clock.seconds()
 
 
-async def _close(things: AsyncIterator[Any]) -> None:
+async def close(things: AsyncIterator[Any]) -> None:
     """
     Let go of an iterator that may not be at its end.
     """

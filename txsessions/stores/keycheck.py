@@ -4,16 +4,15 @@ A check that a process has the keys of its store.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
-from typing import Any, Final, cast
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.python.failure import Failure
 
 from ..errors import CorruptRecord, SessionNotFound, UnknownKey
 from ..interfaces import ISessionStoreAdministration
-from ..record import Record
+from ..walk import close
 from .recordcipher import RecordCipher
 
 LOOKED: Final = 500
@@ -131,10 +130,9 @@ class KeyCheck:
         """
         if not ISessionStoreAdministration.providedBy(self._store):
             return
-        isKnown, strange = False, []
-        sessions = cast("AsyncGenerator[tuple[str, Record], None]", self._store.iterSessions())
-        async with aclosing(sessions):
-            count = 0
+        isKnown, strange, count = False, [], 0
+        sessions = self._store.iterSessions()
+        try:
             async for sid, record in sessions:
                 try:
                     isKnown = self._cipher.check(record) or isKnown
@@ -143,6 +141,8 @@ class KeyCheck:
                 count += 1
                 if count == LOOKED:
                     break
+        finally:
+            await close(sessions)
         if strange and not isKnown:
             raise strange[0][1]
         for sid, _ in strange:
