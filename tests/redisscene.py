@@ -74,6 +74,13 @@ class Mortal:
         for send in held:
             send()
 
+    def lose(self) -> None:
+        """
+        Go on, but for what is held: that is on its way for ever.
+        """
+        self._held = None
+        self._isLast = lambda name, args: False
+
     @property
     def isStuck(self) -> bool:
         """

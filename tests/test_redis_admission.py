@@ -176,8 +176,9 @@ async def test_landingUnknown(stage: Scene) -> None:
     While nobody knows whether a log-in has been made its ticket is kept; it counts until it
     runs out.
     """
-    _, logIn = await stage.hanging(SessionLimit(2, REFUSE))
+    lost, logIn = await stage.hanging(SessionLimit(2, REFUSE))
     other = stage.store()
+    lost.mortal.lose()
     logIn.addErrback(lambda _: None).cancel()
     await stage.logIn(other, SessionLimit(2, REFUSE))
     waiting = Deferred.fromCoroutine(stage.logIn(other, SessionLimit(2, REFUSE)))

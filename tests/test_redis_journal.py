@@ -5,13 +5,12 @@ through crashes of the server, and within bounds.
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest_twisted
 from redisscene import Scene
+from redistools import newRecord
 from servers import RedisCluster, RedisServer, until
 from twisted.internet.defer import DeferredList, gatherResults
 from twisted.logger import globalLogPublisher
@@ -33,15 +32,6 @@ class SmallStore(RedisStore):
     """
 
     _scripts = Scripts(share=5)
-
-
-def newRecord(**facts: Any) -> Record:
-    """
-    A record of a session that begins now.
-    """
-    now = time.time()
-    usual = {"created": now, "lastModified": now, "sessionTimeout": 1800.0}
-    return Record(**{"sid": uuid4().hex, "verifier": b"v" * 32, **usual, **facts})
 
 
 async def newSession(store: RedisStore, **facts: Any) -> Record:

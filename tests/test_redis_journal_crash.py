@@ -4,30 +4,20 @@ Tests for L{txsessions.stores.redisserver.journal} while the server is killed.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest_twisted
+from redistools import newRecord
 from servers import RedisServer, pause
 from twisted.internet.defer import Deferred, gatherResults
 
 from txsessions.errors import StoreUnavailable
 from txsessions.lifetime import LOGOUT
-from txsessions.record import Record
 from txsessions.stores.redis import RedisStore
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-
-
-def newRecord() -> Record:
-    """
-    A record of a session that begins now.
-    """
-    now = time.time()
-    return Record(uuid4().hex, b"v" * 32, now, now, 1800.0)
 
 
 async def retried(operation: Callable[[], Deferred[Any]]) -> Any:

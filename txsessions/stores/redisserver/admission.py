@@ -65,11 +65,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import deferLater
 
-from ...errors import StoreUnavailable
+from ...errors import SessionError, StoreUnavailable
 from ...lifetime import EVICTED
 from ...limit import REFUSE, SessionLimit
 from ...record import Change, Record
-from ...redis.errors import RedisError, ServerError
+from ...redis.errors import NotSent, RedisError, ServerError
 from ...redis.interfaces import IRedis
 from ..claim import Ending, LogIn
 from .fields import number
@@ -223,10 +223,8 @@ class Admission:
         landing = self._operations.logIn(self._client, change, number(till - MARGIN))
         try:
             version: int | None = await landing
-        except RedisError as e:
-            self._mayLand = not isinstance(e, ServerError)
-            raise
-        except Exception:
+        except (NotSent, ServerError, SessionError):
+            # It will not be done.  After anything else it may yet be.
             self._mayLand = False
             raise
         self._mayLand = False
