@@ -17,6 +17,8 @@ from broken import (
 from judge import isKept
 
 from txsessions.stores.memory import MemoryStore
+from txsessions.stores.memoryjournal import MemoryJournal
+from txsessions.testing import FailingStore
 from txsessions.testing.contract import (
     AvailabilityContract,
     ConnectedContract,
@@ -63,6 +65,31 @@ async def test_emptyWhenDown():
 
     assert not await isKept(Suite(), "test_unavailable")
     assert not await isKept(Suite(), "test_unavailableToBrowse")
+
+
+@pytest.mark.parametrize("isForgetful", [False, True])
+@pytest_twisted.ensureDeferred
+async def test_silentJournal(isForgetful):
+    """
+    A store that says that nothing has ended while it is down fails, and so does one that has
+    forgotten it afterwards.
+    """
+
+    class Suite(AvailabilityContract):
+        def makeStore(self):
+            return FailingStore(MemoryStore(self.clock))
+
+        async def breakStore(self, store):
+            if isForgetful:
+                store.fail("takeEndings")
+            self.kept, store.store._journal = store.store._journal, MemoryJournal()
+
+        async def mendStore(self, store):
+            store.mend()
+            if not isForgetful:
+                store.store._journal = self.kept
+
+    assert not await isKept(Suite(), "test_unavailableJournal")
 
 
 @pytest_twisted.ensureDeferred
@@ -137,7 +164,7 @@ async def test_lossAtRestart():
     ("store", "names"),
     [
         ("SilentlyDamagedStore", "test_toldOnce test_toldToASave"),
-        ("BlockedStore", "test_isNotClaimed"),
+        ("BlockedStore", "test_isNotClaimed test_harmsNoOwner"),
     ],
 )
 @pytest_twisted.ensureDeferred
