@@ -298,6 +298,35 @@ class TestActors:
 
         assert resultOf(explore(Timed, SharedMemory())).count == 1
 
+    def test_timePasses(self) -> None:
+        """
+        What others do before and after an actor has made time pass is not the same.
+        """
+        seen = set()
+
+        class Passing(Scenario):
+            async def begin(self) -> None:
+                self.records = [await self.newSession() for _ in range(2)]
+                self.times: list[float] = []
+
+            @actor()
+            async def waiter(self, store: Any) -> None:
+                await store.loadSession(self.records[0].sid)
+                self.clock.advance(60)
+
+            @actor()
+            async def looker(self, store: Any) -> None:
+                for _ in range(2):
+                    await store.loadSession(self.records[1].sid)
+                    self.times.append(self.clock.seconds())
+
+            @atTheEnd
+            def note(self) -> None:
+                seen.add(tuple(moment - self.clock.seconds() for moment in self.times))
+
+        assert resultOf(explore(Passing, SharedMemory())).isComplete
+        assert seen == {(-60.0, -60.0), (-60.0, 0.0), (0.0, 0.0)}
+
     def test_store(self) -> None:
         """
         The store of a process provides what the store inside provides, and says that others

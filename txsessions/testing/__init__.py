@@ -2,9 +2,11 @@
 What authors of applications and of stores test with.
 
 Stores that fail, hang, delay, wait and count, around any store; an in-memory
-browser for any Site.  The suite that a store's author inherits is
-L{txsessions.testing.contract}; it is imported from there, because it needs
-pytest.
+browser for any Site.  From modules of their own, because they need more than
+that: the suite that a store's author inherits
+(L{txsessions.testing.contract}), every order of what several processes do
+(L{txsessions.testing.explorer}), and anything against a model
+(L{txsessions.testing.machine}).
 """
 
 from ..stores.wrapping import Call, WrappingStore

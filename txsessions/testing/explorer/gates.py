@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from ...stores.wrapping import Call
@@ -28,16 +29,18 @@ class Gates:
 
     @ivar isOpen: Whether steps happen at once.
     @ivar waiting: Those that wait, in the order in which they came.
-    @ivar histories: For each process a digest of all that it has been told.
+    @ivar histories: For each process a digest of all that it has been told, and
+        when.
     """
 
     def __init__(self) -> None:
-        self.reset()
+        self.reset(Clock())
 
-    def reset(self) -> None:
+    def reset(self, clock: Clock) -> None:
         """
         Begin a run, with all gates open.
         """
+        self._clock = clock
         self.isOpen = True
         self.waiting: list[Step] = []
         self.histories: dict[str, str] = {}
@@ -111,17 +114,12 @@ class Gates:
                     Failure(step.answer) if isinstance(step.answer, Exception) else step.answer
                 )
 
-    def past(self, process: str) -> str:
-        """
-        A digest of all that a process has been told.
-        """
-        return self.histories.get(process, "")
-
     def _note(self, step: Step) -> None:
         """
         Note what a process is told.
         """
-        text = repr((self.past(step.process), step.number, canonical(step.answer)))
+        told = step.number, self._clock.seconds(), canonical(step.answer)
+        text = repr((self.histories.get(step.process), told))
         self.histories[step.process] = sha256(text.encode()).hexdigest()
 
 

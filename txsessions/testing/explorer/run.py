@@ -66,9 +66,9 @@ class Run:
             now is known.
         """
         gates = self._gates
-        gates.reset()
         clock = Clock()
         clock.advance(self._data.now())
+        gates.reset(clock)
         self.scenario.prepare(self._data, gates, clock)
         await self._data.begin(clock)
         try:
@@ -115,9 +115,7 @@ class Run:
                     self.isCut = True
                     return
                 self.picks.append(pick)
-                self.steps.append(ready[pick])
-                await self._gates.open(ready[pick])
-                self._settle()
+                await self._do(ready[pick])
                 await self._check(isAtTheEnd=False)
                 if len(self.steps) >= MAXIMUM:
                     raise NeverEnds(f"it goes on after {MAXIMUM} steps")
@@ -126,6 +124,16 @@ class Run:
             await self._check(isAtTheEnd=True)
         except Exception as e:
             self.error = e
+
+    async def _do(self, step: Step) -> None:
+        """
+        Let a step happen.
+        """
+        before = self.scenario.clock.seconds()
+        self.steps.append(step)
+        await self._gates.open(step)
+        self._settle()
+        step.isTime = self.scenario.clock.seconds() != before
 
     def _start(self) -> None:
         """

@@ -158,6 +158,8 @@ class Everything:
                 "the scenario does something else in the same order; it must take its time from "
                 "the clock and its chance from random() of the scenario"
             )
+        # These are the ones that happen now.
+        fork.ready = list(ready)
         return fork.pick
 
     def _isKnown(self, state: Any, asleep: dict[Name, Step]) -> bool:

@@ -45,6 +45,7 @@ class Step:
     @ivar place: What it is confined to: the C{sid} of a session, say; C{None}:
         nobody knows.
     @ivar isRead: Whether it changes nothing.
+    @ivar isTime: Whether time has passed when it happened.
     @ivar proceed: Does it.
     @ivar isPossible: Whether it can happen now; one that waits for a lock cannot
         while somebody else has that.
@@ -61,6 +62,7 @@ class Step:
     isRead: bool
     proceed: Callable[[], Any] = attrs.field(repr=False)
     isPossible: Callable[[], bool] = attrs.field(repr=False)
+    isTime: bool = False
     done: Deferred[Any] = attrs.field(repr=False, factory=Deferred)
     answer: Any = attrs.field(repr=False, default=None)
 
@@ -77,7 +79,7 @@ def commute(one: Step, other: Step) -> bool:
     """
     Whether it makes no difference to anybody which of two steps comes first.
     """
-    if one.process == other.process:
+    if one.process == other.process or one.isTime or other.isTime:
         return False
     if BEGINNING in (one.call, other.call) or (one.isRead and other.isRead):
         return True
