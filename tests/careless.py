@@ -10,9 +10,14 @@ import attrs
 from killsqlite import HastyFile
 from twisted.internet.defer import Deferred
 
+from txsessions.lifetime import EVICTED
+from txsessions.limit import SessionLimit
 from txsessions.record import Change, Record
+from txsessions.stores.claim import Claim, LogIn
 from txsessions.stores.sqlite import BATCH, QUEUE, SQLiteStore
 from txsessions.stores.sqlitefile.batch import Batches, parts
+from txsessions.stores.sqlitefile.rows import Rows
+from txsessions.stores.sqlitefile.sweep import claimExpired
 from txsessions.stores.worker import Worker
 
 
@@ -41,6 +46,23 @@ class BlindStore(SQLiteStore):
         See L{ISessionStore.saveSession<txsessions.interfaces.ISessionStore.saveSession>}.
         """
         return super().saveSession(attrs.evolve(change, expectedVersion=None))
+
+
+class SilentStore(SQLiteStore):
+    """
+    Does not write down what a sweep ends.
+    """
+
+    def claimExpired(self, limit: int) -> Deferred[Claim]:
+        """
+        See L{ISessionSweep.claimExpired<txsessions.interfaces.ISessionSweep.claimExpired>}.
+        """
+
+        def claim(rows: Rows, now: float) -> Claim:
+            rows.journal.write = lambda *_: None  # type: ignore[method-assign]
+            return claimExpired(rows, now, limit)
+
+        return self._ask(claim, self._now(), isWrite=True)
 
 
 class LonelyStore(SQLiteStore):
@@ -78,3 +100,24 @@ class WholeStore(SQLiteStore):
         loaded = self._loaded.get(change.sid)
         before = {} if loaded is None else loaded.attributes
         return super().saveSession(attrs.evolve(change, set={**before, **change.set}))
+
+
+class CountingFirst(SQLiteStore):
+    """
+    Counts the sessions of an owner, and lets one more in when it has the answer.
+    """
+
+    def logInSession(self, change: Change, limit: SessionLimit | None = None) -> Deferred[LogIn]:
+        """
+        Look, make room, save.
+        """
+        return Deferred.fromCoroutine(self._logIn(change, limit))
+
+    async def _logIn(self, change: Change, limit: SessionLimit | None) -> LogIn:
+        """
+        What another process does in between goes unnoticed.
+        """
+        others = await self.findSessions(str(change.sessionKey))
+        for each in [] if limit is None else limit.evicted(others, change.sid):
+            await self.deleteSession(each.sid, EVICTED)
+        return LogIn(await self.saveSession(change))
