@@ -21,6 +21,7 @@ from twisted.internet.task import Clock
 from txsessions.errors import SessionEnded, SessionNotFound, TooManySessions
 from txsessions.limit import EVICT_OLDEST, REFUSE, SessionLimit
 from txsessions.record import AUTHENTICATED, Change, Record, timeText
+from txsessions.stores import postgres
 from txsessions.stores.claim import LogIn
 from txsessions.stores.postgres import PostgresStore
 from txsessions.stores.postgresserver import owners as module
@@ -115,8 +116,8 @@ async def test_rushTogether(
     Log-ins that share a transaction with others do wait in a circle.
     """
 
-    def shared(self: Owners, owner: str, ask: Any) -> Unit:
-        return attrs.evolve(alone(self, owner, ask), isAlone=False)
+    def shared(self: Owners, owner: str, *asked: Any) -> Unit:
+        return attrs.evolve(alone(self, owner, *asked), isAlone=False)
 
     alone = Owners._alone
     monkeypatch.setattr(Owners, "_alone", shared)
@@ -321,6 +322,37 @@ async def test_inOrder(make: Callable[..., PostgresStore]) -> None:
         )
         assert answers[:4] == [2, LogIn(3), 4, LogIn(5)]
         assert answers[4].version == 5
+
+
+@pytest_twisted.ensureDeferred
+async def test_endsMany(
+    make: Callable[..., PostgresStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Sessions that are too many for one transaction all end, but for one that is excepted,
+    those of others and those that log in meanwhile.
+    """
+    for here in (module, postgres):
+        monkeypatch.setattr(here, "STRIDE", 7)
+    store, other = make(timeout=5.0), make(timeout=5.0)
+    records = await created(store, 50, sessionKey="anna")
+    (stranger,) = await created(store, 1, sessionKey="bert")
+    (comer,) = await created(store, 1)
+    ending = store.endSessions("anna", "logout", exceptFor=records[20].sid)
+    await until(lambda: atLeastSeven(other), "it has begun")
+    assert await other.logInSession(logIn(comer)) == LogIn(2)
+    ended = [each.record for each in await ending]
+    assert sorted(r.sid for r in ended) == sorted(r.sid for r in records if r is not records[20])
+    left = {record.sid for record in await store.findSessions("anna")}
+    assert left == {records[20].sid, comer.sid}
+    assert await store.hasSession(stranger.sid)
+
+
+async def atLeastSeven(store: PostgresStore) -> bool:
+    """
+    Whether some sessions of the owner have been ended.
+    """
+    return len(await store.findSessions("anna")) <= 43
 
 
 @pytest_twisted.ensureDeferred

@@ -318,7 +318,13 @@ async def test_plans(postgres: PostgresServer, name: str) -> None:
     table = f"{store._schema.quoted}.session"
     # What was claimed is sorted, what was found, and what one owner has: little.
     queries, owners, journal = store._queries, store._owners, store._journal
-    sorts = {queries.claim: 1, queries.find: 1, owners._logIn: 2, owners._end: 1}
+    sorts = {
+        queries.claim: 1,
+        queries.find: 1,
+        owners._logIn: 2,
+        owners._end: 1,
+        owners._endSome: 1,
+    }
     sorts |= {journal._take: 1}
     ways = ("Seq Scan", "Bitmap", "Join Filter", "Hash Join", "Merge Join")
     # An index that leads to many rows, of which few are meant.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -38,7 +39,7 @@ from .postgresserver.line import Line, Steps
 from .postgresserver.opening import Opening
 from .postgresserver.operations import Operations
 from .postgresserver.outage import Outage
-from .postgresserver.owners import Owners
+from .postgresserver.owners import STRIDE, Owners
 from .postgresserver.queries import Queries
 from .postgresserver.schema import Schema
 from .servertime import ServerTime
@@ -76,16 +77,15 @@ class PostgresStore:
 
     Two threads have a connection each.  What is asked while one is at work is
     done next, up to 64 operations in one transaction; those on one session
-    always go to the same thread, so that they keep their order.  While the
-    server is down operations fail at once, but for one now and then that tries.
+    always go to the same thread, so that they keep their order.  A third one hears
+    what others end, while somebody wants to know.  As long as the server is down
+    operations fail at once, but for one now and then that tries.
 
     It is the server's time that counts, and Records and Changes are on the
     store's clock: the two are compared when a connection is made and every ten
     seconds.
 
-    A pooler between the two (PgBouncer) must pool sessions and not
-    transactions: in another connection nothing would be heard of what others
-    end.
+    A pooler between the two (PgBouncer) must pool sessions and not transactions.
 
     @ivar clock: See L{ISessionStore}.
     @ivar _address: Where the server is.
@@ -132,13 +132,8 @@ class PostgresStore:
         )
         self._journal = Journal(self._queries, self._time, self._putAside, self._dropped)
         self._crew = Crew(self._address.label, self._newLine, 2 * timeout, reactor)
-        self._hearing = Hearing(
-            self._address.label,
-            lambda: self._crew.reactor,
-            lambda: connect(self._address),
-            self._schema.channel,
-            timeout,
-        )
+        connecting = partial(connect, self._address)
+        self._hearing = Hearing(self._crew, connecting, self._schema.channel, timeout)
 
     def __repr__(self) -> str:
         return f"<PostgresStore in the schema {self._schema.name} of {self._address.label}>"
@@ -201,9 +196,10 @@ class PostgresStore:
         self, sessionKey: str, reason: str = REVOKED, exceptFor: str | None = None
     ) -> Deferred[Sequence[Ending]]:
         """
-        See L{ISessionOwners.endSessions}.
+        See L{ISessionOwners.endSessions}.  It takes a transaction for each
+        thousand; the first settles which sessions those are.
         """
-        return self._crew.ask(sessionKey, self._owners.end(sessionKey, reason, exceptFor))
+        return Deferred.fromCoroutine(self._endOwned(sessionKey, reason, exceptFor))
 
     def enrol(self, observer: str) -> Deferred[None]:
         """
@@ -235,9 +231,8 @@ class PostgresStore:
         self, ended: Callable[[str, str], object], missed: Callable[[], object]
     ) -> Callable[[], None]:
         """
-        See L{ISessionNotices.watchEndings}.  It takes a moment until a
-        connection hears; C{missed} is called then.  To close the store stops
-        it.
+        See L{ISessionNotices.watchEndings}.  C{missed} is called as well when a
+        connection hears at first.  To close the store stops it.
         """
         return self._hearing.watch(ended, missed)
 
@@ -269,6 +264,16 @@ class PostgresStore:
         """
         closing = [self._hearing.close(), self._crew.close()]
         return gatherResults(closing).addCallback(lambda _: None)
+
+    async def _endOwned(self, owner: str, reason: str, exceptFor: str | None) -> Sequence[Ending]:
+        """
+        End the sessions of an owner.
+        """
+        endings, rest = await self._crew.ask(owner, self._owners.end(owner, reason, exceptFor))
+        for place in range(0, len(rest), STRIDE):
+            some = rest[place : place + STRIDE]
+            endings += await self._crew.ask(owner, self._owners.endSome(owner, reason, some))
+        return endings
 
     async def _deleteOld(self, minutes: float) -> int:
         """
@@ -327,9 +332,8 @@ class PostgresStore:
         Tell of a damaged record which nobody has asked for.  This is called in
         a thread.
         """
-        self._crew.reactor.callFromThread(
-            self._log.warn, "{error}", error=CorruptRecord(sid, "it is in the table quarantine now")
-        )
+        error = CorruptRecord(sid, "it is in the table quarantine now")
+        self._crew.reactor.callFromThread(self._log.warn, "{error}", error=error)
 
     def _dropped(self, observer: str, count: int) -> None:
         """
@@ -337,8 +341,7 @@ class PostgresStore:
         """
         self._crew.reactor.callFromThread(
             self._log.warn,
-            "{count} endings were dropped that the observer {observer!r} was not told of: "
-            "they were too many, or too old",
+            "{count} endings were dropped before {observer!r} was told: too many, or too old",
             count=count,
             observer=observer,
         )

@@ -28,6 +28,7 @@ class Crew:
     """
     Some threads, each with its line to the server.
 
+    @ivar label: The name of the server.
     @ivar _lines: The lines.
     @ivar _workers: The threads.
     @ivar _seconds: How long anybody waits for an answer.
@@ -39,10 +40,10 @@ class Crew:
         self, label: str, newLine: Callable[[], Line], seconds: float, reactor: Any
     ) -> None:
         """
-        @param label: The name of the server.
         @param seconds: How long anybody waits for an answer.
         @param reactor: Where answers are told; C{None}: the global reactor.
         """
+        self.label = label
         self._lines = [newLine() for _ in range(LINES)]
         self._seconds = seconds
         self._reactor = reactor

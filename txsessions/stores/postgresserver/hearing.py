@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from threading import Thread
-from typing import Any, Final
+from typing import Final
 
 import psycopg
 from twisted.internet.defer import Deferred, gatherResults
@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from ...errors import StoreUnavailable
 from ..watchers import Watchers
+from .crew import Crew
 from .listener import Listener
 
 BATCH: Final = 250
@@ -37,7 +38,7 @@ class Hearing:
 
     All methods are for the reactor's thread.
 
-    @ivar _reactor: Gives the reactor.
+    @ivar _crew: Those who carry out operations, of whose server and reactor it is.
     @ivar _listener: What hears right now; C{None} while nobody wants to know.
     @ivar _stopping: One L{Deferred} for each thread that has not ended yet.
     @ivar _waiting: What was heard and is to be told, each a C{sid} and a reason.
@@ -48,17 +49,15 @@ class Hearing:
 
     def __init__(
         self,
-        label: str,
-        reactor: Callable[[], Any],
+        crew: Crew,
         connect: Callable[[], psycopg.Connection],
         channel: str,
         timeout: float,
     ) -> None:
         """
-        @param label: The name of the server.
+        @param timeout: How long the server may take to answer, in seconds.
         """
-        self._label = label
-        self._reactor = reactor
+        self._crew = crew
         self._connect = connect
         self._channel = channel
         self._timeout = timeout
@@ -103,7 +102,7 @@ class Hearing:
         """
         Begin to hear.
         """
-        reactor = self._reactor()
+        reactor = self._crew.reactor
 
         def telling(function: Callable[..., object]) -> Callable[..., None]:
             return lambda *given: reactor.callFromThread(function, listener, *given)
@@ -124,7 +123,7 @@ class Hearing:
             finally:
                 reactor.callFromThread(self._ended, listener)
 
-        Thread(target=run, name=f"{self._label}, notices", daemon=True).start()
+        Thread(target=run, name=f"{self._crew.label}, notices", daemon=True).start()
 
     def _stop(self) -> None:
         """
@@ -162,7 +161,7 @@ class Hearing:
                 return
             self._watchers.ended(*self._waiting.popleft())
         if self._waiting:
-            self._call = self._reactor().callLater(0, self._tell)
+            self._call = self._crew.reactor.callLater(0, self._tell)
 
     def _begun(self, listener: Listener) -> None:
         """
@@ -178,7 +177,7 @@ class Hearing:
         if listener is self._listener:
             self._log.warn(
                 "{label}: {error}; what others end is noticed late until it is there again",
-                label=self._label,
+                label=self._crew.label,
                 error=error,
             )
 

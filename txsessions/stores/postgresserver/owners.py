@@ -21,7 +21,7 @@ from ..claim import Ending, LogIn
 from ..remembrance import RETENTION
 from ..servertime import ServerTime
 from .ending import TOLD, ending
-from .kind import BYTES, FLOAT, INTEGER, TEXT, TRUTH, Value, readInteger, readTruth
+from .kind import BYTES, FLOAT, INTEGER, TEXT, TEXTS, TRUTH, Value, readInteger, readText, readTruth
 from .line import Steps
 from .operations import FORGOTTEN, ROUNDS, Operations
 from .pipeline import Rows
@@ -87,17 +87,29 @@ translated may have lost its last bits.
 END: Final = f"""
     WITH concerned AS MATERIALIZED (
         SELECT sid, sessionKey FROM {{schema}}.session
-        WHERE sid = ANY (ARRAY (SELECT sid FROM {{schema}}.session WHERE sessionKey = $1))
-        ORDER BY sid
+        WHERE sid = ANY (ARRAY (
+            SELECT sid FROM {{schema}}.session WHERE sessionKey = $1 AND ($3 IS NULL OR sid <> $3)))
+        ORDER BY sid LIMIT $5
         FOR UPDATE
     ),
     fenced AS (
         INSERT INTO {{schema}}.fence (owner, moment) VALUES ($4, {{schema}}.present())
         ON CONFLICT (owner) DO UPDATE SET moment = greatest(fence.moment, excluded.moment)
     ),
-    ending AS (
-        SELECT sid FROM concerned WHERE sessionKey = $1 AND ($3 IS NULL OR sid <> $3)
+    ending AS (SELECT sid FROM concerned WHERE sessionKey = $1),
+    {ending("$2")}
+    SELECT *, {TOLD} FROM last ORDER BY created, sid
+"""
+
+REST: Final = """
+    SELECT sid FROM {schema}.session WHERE sessionKey = $1 AND ($2 IS NULL OR sid <> $2)
+"""
+
+END_SOME: Final = f"""
+    WITH concerned AS MATERIALIZED (
+        SELECT sid, sessionKey FROM {{schema}}.session WHERE sid = ANY ($3) ORDER BY sid FOR UPDATE
     ),
+    ending AS (SELECT sid FROM concerned WHERE sessionKey = $1),
     {ending("$2")}
     SELECT *, {TOLD} FROM last ORDER BY created, sid
 """
@@ -112,6 +124,12 @@ FORGET: Final = """
         DELETE FROM {schema}.fence WHERE owner = ANY (ARRAY (SELECT owner FROM old)) RETURNING 1
     )
     SELECT count(*) FROM gone
+"""
+
+STRIDE: Final = 1000
+"""
+How many sessions of an owner are ended in one transaction at the most, so that
+nobody else waits for long.
 """
 
 UNLIMITED: Final = 2**62
@@ -150,7 +168,9 @@ class Owners:
         self._report = report
         self._lock = queries.add(LOCK, INTEGER)
         self._logIn = queries.add(LOG_IN, *CHANGE, BYTES, FLOAT, INTEGER, TRUTH, FLOAT)
-        self._end = queries.add(END, TEXT, TEXT, TEXT, BYTES)
+        self._end = queries.add(END, TEXT, TEXT, TEXT, BYTES, INTEGER)
+        self._rest = queries.add(REST, TEXT, TEXT)
+        self._endSome = queries.add(END_SOME, TEXT, TEXT, TEXTS)
         self._forget = queries.add(FORGET, FLOAT, INTEGER)
 
     def logIn(self, change: Change, owner: str, limit: SessionLimit | None) -> Steps[LogIn]:
@@ -171,12 +191,25 @@ class Owners:
             raise SessionEnded(change.sid, REVOKED)
         return (yield from self._operations.explain(change))
 
-    def end(self, owner: str, reason: str, exceptFor: str | None) -> Steps[Sequence[Ending]]:
+    def end(
+        self, owner: str, reason: str, exceptFor: str | None
+    ) -> Steps[tuple[list[Ending], list[str]]]:
         """
-        See L{ISessionOwners.endSessions
-        <txsessions.interfaces.ISessionOwners.endSessions>}.
+        End L{STRIDE} sessions of an owner, and let no log-in follow that is
+        older than this.
+
+        @return: The endings, and the C{sid}s of those that are still to be
+            ended.
         """
-        (*_, rows) = yield self._alone(owner, self._end(owner, reason, exceptFor, _digest(owner)))
+        end = self._end(owner, reason, exceptFor, _digest(owner), STRIDE)
+        *_, rows, rest = yield self._alone(owner, end, self._rest(owner, exceptFor))
+        return self._endings(rows), [readText(row[0] or b"") for row in rest]
+
+    def endSome(self, owner: str, reason: str, sids: Sequence[str]) -> Steps[list[Ending]]:
+        """
+        End those of these sessions that still have that owner.
+        """
+        (*_, rows) = yield self._alone(owner, self._endSome(owner, reason, sids))
         return self._endings(rows)
 
     def forget(self) -> Steps[None]:
@@ -188,12 +221,12 @@ class Owners:
             if _integer(rows[0][0]) < FORGOTTEN:
                 return
 
-    def _alone(self, owner: str, ask: Asked) -> Unit:
+    def _alone(self, owner: str, *asked: Asked) -> Unit:
         """
         A unit that has the owner to itself.
         """
         lock = self._lock(self._schema.ownerLock(_digest(owner)))
-        return Unit(f"owner {owner}", [lock, ask], isAlone=True)
+        return Unit(f"owner {owner}", [lock, *asked], isAlone=True)
 
     def _admission(
         self, change: Change, owner: str, limit: SessionLimit | None
