@@ -119,3 +119,10 @@ class Listener:
         """
         self.heard.append(event)
         return self.do(event)
+
+
+def boom(event: Any) -> None:
+    """
+    What a broken observer does.
+    """
+    raise ZeroDivisionError("the observer is broken")

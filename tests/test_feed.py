@@ -75,6 +75,8 @@ def test_events(clock: TurningClock, publisher: EventPublisher) -> None:
     settle(clock)
     assert got == [1, 2, 3, 4] and resultOf(reading) == "ended"
     assert resultOf(begin(publisher.feed(), got)) == "ended"
+    publisher.start()
+    assert not publisher.hasSubscribers
     assert not clock.getDelayedCalls()
 
 

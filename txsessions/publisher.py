@@ -304,6 +304,7 @@ class EventPublisher:
         for subscription in self._subscriptions:
             left += self._end(subscription)
         for feed in list(self._feeds):
+            self.unsubscribe(feed.inlet)
             feed.end()
         for done in waiting:
             done.callback(left)
