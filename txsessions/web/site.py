@@ -27,6 +27,7 @@ from ..stores.memory import MemoryStore
 from ..token import sidOf
 from .live import LiveSessions
 from .lookup import SessionLookup
+from .missed import Missed
 from .overdue import Overdue
 from .request import Request, SessionRequestMixin
 from .visit import touched
@@ -67,6 +68,7 @@ class SessionSiteMixin(_Site):
     _sessionManager: SessionManager | None = None
     _sessionExpiry: Duties | None = None
     _sessionsOverdue: Overdue | None = None
+    _sessionsMissed: Missed | None = None
     _shutdown: Any = None
 
     def __init__(
@@ -134,6 +136,16 @@ class SessionSiteMixin(_Site):
             self._sessionsOverdue = Overdue(manager.clock, manager.sweep, self.recheck)
         return self._sessionsOverdue
 
+    @property
+    def sessionsMissed(self) -> Missed:
+        """
+        What asks the store about those of them that may have ended elsewhere.
+        """
+        if self._sessionsMissed is None:
+            clock = self.sessionManager.clock
+            self._sessionsMissed = Missed(clock, lambda sid: self.sessions.bySid(sid), self.recheck)
+        return self._sessionsMissed
+
     def makeSession(self) -> Any:
         """
         Begin a new session.  It is stored at its first commit.
@@ -185,6 +197,7 @@ class SessionSiteMixin(_Site):
         self._checkRequestFactory()
         super().startFactory()
         self.sessionExpiry.start()
+        self.sessionsMissed.start()
         self.sessionManager.start()
         if self._shutdown is None and IReactorCore.providedBy(self.reactor):
             self._shutdown = self.reactor.addSystemEventTrigger(
@@ -210,6 +223,7 @@ class SessionSiteMixin(_Site):
         """
         self.sessionExpiry.stop()
         self.sessionsOverdue.stop()
+        self.sessionsMissed.stop()
         saved = [session.settleTouch() for session in self.sessions.all()]
         return gatherResults(saved).addCallback(lambda _: self.sessionManager.stop())
 
@@ -273,17 +287,17 @@ class SessionSiteMixin(_Site):
         """
         self.sessionsOverdue.add(session)
 
-    def recheck(self, session: Any) -> Deferred[Any]:
+    def recheck(self, session: Any) -> Deferred[bool]:
         """
         Ask the store whether a live session, which this process has not ended,
         is still one.
 
-        @return: A L{Deferred} that fires with L{None} when that is known, or
-            when the store could not answer and will be asked again.
+        @return: A L{Deferred} that fires with whether that is known now.  If
+            not, and its deadline has passed, the store will be asked again.
         """
         doubts = session.doubts
 
-        def loaded(record: Record | None) -> None:
+        def loaded(record: Record | None) -> bool:
             if record is None:
                 session.lost(lifetime.REVOKED)
             else:
@@ -292,13 +306,15 @@ class SessionSiteMixin(_Site):
                     session.sid,
                     max(lifetime.deadline(session), self.sessionManager.clock.seconds() + 1),
                 )
+            return True
 
-        def failed(failure: Failure) -> None:
+        def failed(failure: Failure) -> bool:
             if failure.check(SessionNotFound):
                 session.lost(getattr(failure.value, "reason", lifetime.REVOKED))
-            else:
-                again = self.sessionManager.clock.seconds() + RETRY
-                self.sessionExpiry.add(session.sid, again)
+                return True
+            again = self.sessionManager.clock.seconds() + RETRY
+            self.sessionExpiry.add(session.sid, again)
+            return False
 
         return self.sessionManager.store.loadSession(session.sid).addCallbacks(loaded, failed)
 
@@ -324,7 +340,7 @@ class SessionSiteMixin(_Site):
         """
         for session in self.sessions.all():
             if session.isStored() and not session.isPlain():
-                self.recheck(session)
+                self.sessionsMissed.add(session)
 
     def _deadlineOf(self, sid: str) -> float | None:
         """
