@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from postgresserver import PostgresServer
-from servers import RedisServer, ServerProcess
+from servers import RedisCluster, RedisServer, ServerProcess
 
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 """
@@ -24,6 +25,15 @@ def redis(directory: Path, *options: str) -> tuple[ServerProcess, str]:
     return server, f"redis:host=127.0.0.1:port={server.port}"
 
 
+def redisCluster(directory: Path, *options: str) -> tuple[RedisCluster, str]:
+    """
+    A private Redis Cluster.
+    """
+    server = RedisCluster(directory, *options)
+    nodes = ",".join(rf"127.0.0.1\:{node.port}" for node in server.nodes)
+    return server, f"redis:nodes={nodes}"
+
+
 def postgres(*options: str) -> tuple[ServerProcess, str]:
     """
     A private PostgreSQL.
@@ -33,8 +43,9 @@ def postgres(*options: str) -> tuple[ServerProcess, str]:
     return server, f"postgres:{words}"
 
 
-BACKENDS: dict[str, Callable[[Path], tuple[ServerProcess, str]]] = {
+BACKENDS: dict[str, Callable[[Path], tuple[Any, str]]] = {
     "redis": lambda directory: redis(directory, *DURABLE),
+    "redis-cluster": lambda directory: redisCluster(directory, *DURABLE),
     "postgres": lambda directory: postgres(),
     # Broken on purpose: it forgets all that it has acknowledged.
     "redis-forgetful": redis,
@@ -46,7 +57,7 @@ Those with a server.
 """
 
 
-def backend(text: str, directory: Path) -> tuple[ServerProcess | None, str]:
+def backend(text: str, directory: Path) -> tuple[Any, str]:
     """
     The server of a store, if it has one, and what C{--store} is given.
 
