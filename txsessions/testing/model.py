@@ -10,9 +10,7 @@ from collections.abc import Iterable
 import attrs
 
 from ..errors import SessionEnded, SessionNotFound, TooManySessions, VersionConflict
-from ..record import UNCHANGED, Change, Record
-
-LOGGED_IN = "fact:authenticatedAt"
+from ..record import AUTHENTICATED, UNCHANGED, Change, Record
 
 
 @attrs.frozen
@@ -103,7 +101,7 @@ class StoreModel:
         before = self.live.get(change.sid)
         self.save(change)
         assert before is not None
-        if float(change.set.get(LOGGED_IN, b"inf")) < self.cleared.get(owner, 0.0):
+        if float(change.set.get(AUTHENTICATED, b"inf")) < self.cleared.get(owner, 0.0):
             self.live[change.sid] = before
             self.end([change.sid], "revoked", now)
             raise SessionEnded(change.sid, "revoked")
@@ -151,7 +149,7 @@ class StoreModel:
         In which order sessions have logged in.
         """
         record = self.live[sid]
-        moment = record.attributes.get(LOGGED_IN)
+        moment = record.attributes.get(AUTHENTICATED)
         return (record.created if moment is None else float(moment), record.created, sid)
 
 
