@@ -141,7 +141,7 @@ class SessionManager(Custody):
             if encryptData:
                 from .stores.encrypting import EncryptingStore
 
-                inner = EncryptingStore(inner, ring, plainUntil)
+                inner = EncryptingStore(inner, ring, plainUntil, entropy)
         self.tokens = Tokens(entropy, idFactory, sealer)
         limit = None
         if maxSessionsPerKey is not None:
@@ -181,7 +181,7 @@ class SessionManager(Custody):
 
     def update(self, id: str | bytes, data: Mapping[str, Any]) -> Deferred[None]:
         """
-        Set some keys of the data of a session, as L{dict.update} does; the other
+        Set some keys of the data of a session, as C{dict.update} does; the other
         keys stay as they are, also where somebody else changes them at the same
         time.  A session that has ended stays so.
 
