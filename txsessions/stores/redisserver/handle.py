@@ -100,19 +100,21 @@ class Handle:
         """
         Get ready, and carry the operation out when that is done.
         """
-        queue = self._late
+        client, queue = self._client, self._late
         if self._closing is None:
-            if self._client is None:
-                self._client = self._connect()
-            client = self._client
-            self._compareTimes(client)
+            if client is None:
+                client = self._client = self._connect()
             if self._isCompared():
+                self._compareTimes(client)
                 return operation(client)
             queue = self._waiting
         if len(queue) >= MAXIMUM:
             return fail(StoreUnavailable(f"{MAXIMUM} operations wait for Redis already"))
         waiting: Deferred[Any] = Deferred()
         queue.append((waiting, operation))
+        if client is not None and self._closing is None:
+            # It may fail at once, and tells those who wait by then.
+            self._compareTimes(client)
         return waiting
 
     def _isCompared(self) -> bool:
