@@ -45,6 +45,11 @@ With fewer names than that, all entries are looked at again: that is quick, and
 then the oldest come first for sure.
 """
 
+AT_ONCE: Final = 1000
+"""
+How many entries are dropped in one request.
+"""
+
 SLICE: Final = 0.05
 """
 How long one request may take, in seconds; see L{txsessions.stores.files.survey}.
@@ -91,6 +96,8 @@ class Backlog:
         @return: C{None}: there was no time to look through all; ask again.
         """
         if len(self._queue) < max(limit, FEW) and not self._look(now):
+            return None
+        if self._drop(self._outdated(now)) == AT_ONCE:
             return None
         taken = self._giveSome(limit, lease, now)
         # Where more were found than are remembered, others may have taken those.
@@ -157,15 +164,16 @@ class Backlog:
                 return False
         self._position = 0
         self._queue = deque(self._found)
-        excess = min(max(self._count - journal.MAXIMUM, 0), len(self._queue))
+        excess = min(max(self._count - journal.MAXIMUM, 0), len(self._queue), AT_ONCE)
         self._dropped = self._drop(self._queue.popleft() for _ in range(excess))
         return True
 
     def _outdated(self, now: float) -> Iterator[str]:
         """
-        Take the names of entries that have been held for long enough.
+        Take the names of entries that have been held for long enough, or some
+        of them if they are many.
         """
-        while self._queue:
+        for _ in range(min(len(self._queue), AT_ONCE)):
             name = parseName(self._queue[0])
             if name is not None and not name.isOlder(now - journal.RETENTION):
                 return
@@ -189,7 +197,6 @@ class Backlog:
         """
         Give out entries that are in the queue.
         """
-        self._drop(self._outdated(now))
         given: list[JournalEntry] = []
         failures: dict[str, SessionError | OSError] = {}
         end = time.monotonic() + SLICE
