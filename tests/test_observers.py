@@ -19,7 +19,7 @@ from zope.interface.verify import verifyObject
 
 from txsessions.event import SessionEvent
 from txsessions.interfaces import ISessionObserver
-from txsessions.observers import CallingObserver, LoggingObserver, QueueingObserver, checkObserver
+from txsessions.observers import CallingObserver, LoggingObserver, QueueingObserver, adapt
 from txsessions.publisher import EventPublisher
 from txsessions.record import Record
 
@@ -194,17 +194,23 @@ class TestRegistered:
 
     def test_told(self, clock: TurningClock) -> None:
         """
-        What has an adapter can be subscribed, and unsubscribed.
+        What has an adapter can be subscribed, for which one is made, and unsubscribed.
         """
 
         class Thing:
             pass
 
-        adapted = Listener()
-        registerAdapter(lambda original: adapted, Thing, ISessionObserver)
+        adapted, things = Listener(), []
+        registerAdapter(
+            lambda original: things.append(original) or adapted,  # type: ignore[func-returns-value]  # short
+            Thing,
+            ISessionObserver,
+        )
         thing = Thing()
         publisher = EventPublisher(clock)
-        publisher.subscribe(thing)
+        for _ in range(2):
+            publisher.subscribe(thing)
+        assert things == [thing]
         publisher.publish("event")
         settle(clock)
         publisher.unsubscribe(thing)
@@ -232,5 +238,5 @@ class TestNone:
         A class whose instances are observers is refused, since it would be called.
         """
         with pytest.raises(TypeError, match="subscribe an instance of Listener, not the class"):
-            checkObserver(Listener)
+            adapt(Listener)
         assert ISessionObserver(dict, None) is not None

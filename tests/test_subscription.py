@@ -295,7 +295,9 @@ def play(steps: list[str], kind: Any = Subscription) -> tuple[list[int], Any]:
     listener = Listener(update)
     publisher.subscribe(listener)
     if kind is not Subscription:
-        publisher._subscriptions = [kind(listener, clock, 5, TIMEOUT, publisher._isReady)]
+        publisher._subscriptions = [
+            kind(listener, listener, clock, maximum=5, timeout=TIMEOUT, ready=publisher._isReady)
+        ]
     number = 0
     for step in steps:
         if step == "publish":

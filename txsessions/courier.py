@@ -15,7 +15,7 @@ from twisted.python.failure import Failure
 from .delivery import ATTEMPTS, Delivery
 from .errors import StoreUnavailable
 from .interfaces import ISessionJournal
-from .observers import checkObserver
+from .observers import adapt
 from .patience import Patience
 from .stores.journal import checkObserver as checkName
 
@@ -95,7 +95,8 @@ class Courier:
     @ivar _isEnrolled: Whether the store knows the name.
     @ivar _isWanted: Whether something has ended since it last looked.
     @ivar _rest: Fires when the rest is over; C{None} when it does not rest.
-    @ivar _restCall: The delayed call for that.
+    @ivar _restCall: The delayed call for that; C{None} when it does not rest.
+    @ivar _restsUntil: When it is to come, in seconds on the clock.
     @ivar _foundAt: When it last found something, in seconds on the clock.
     @ivar _troubles: How often in a row the store could not answer.
     @ivar _refusals: How often in a row the observer has failed at everything.
@@ -126,7 +127,7 @@ class Courier:
         @raise TypeError: The store keeps no journal, or that is no observer.
         @raise ValueError: That is no name.
         """
-        checkObserver(observer)
+        adapted = adapt(observer)
         self.name = checkName(name)
         self.observer = observer
         self._journal: Any = ISessionJournal(journal)
@@ -135,9 +136,7 @@ class Courier:
         self._patience = Patience(clock, GRACE)
         # An update that begins in the first third of a lease is over before
         # the last third.
-        self._delivery = Delivery(
-            observer, name, kinds, clock, timeout=lease / 3, attempts=attempts
-        )
+        self._delivery = Delivery(adapted, name, kinds, clock, timeout=lease / 3, attempts=attempts)
         self._confirmed: list[str] = []
         self._size = FIRST
         self._running: list[Deferred[None]] | None = None
@@ -146,6 +145,7 @@ class Courier:
         self._isWanted = False
         self._rest: Deferred[None] | None = None
         self._restCall: IDelayedCall | None = None
+        self._restsUntil = 0.0
         self._foundAt = -LATELY
         self._troubles = 0
         self._refusals = 0
@@ -293,10 +293,11 @@ class Courier:
         Rest for so long, or for as long as is left if that is shorter.
         """
         at = self._clock.seconds() + seconds
-        if self._restCall is not None and self._restCall.active():
-            if self._restCall.getTime() <= at:
+        if self._restCall is not None:
+            if self._restsUntil <= at:
                 return
             self._restCall.cancel()
+        self._restsUntil = at
         self._restCall = self._clock.callLater(seconds, self._wakeUp)
 
     def _wakeUp(self) -> None:

@@ -14,7 +14,6 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .event import DESTROYED, SessionEvent
-from .interfaces import ISessionObserver
 from .ownid import ownIDOf
 from .stores.journal import JournalEntry
 from .update import Waiting, begin
@@ -59,7 +58,7 @@ class Delivery:
     ) -> None:
         self.told = 0
         self.dropped = 0
-        self._observer: Any = ISessionObserver(observer)
+        self._observer = observer
         self._name = name
         self._kinds = kinds
         self._clock = clock

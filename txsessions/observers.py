@@ -101,19 +101,21 @@ def calling(function: Any) -> CallingObserver | None:
     return CallingObserver(function) if callable(function) else None
 
 
-def checkObserver(observer: Any) -> None:
+def adapt(observer: Any) -> Any:
     """
-    Refuse what cannot be told of anything.
+    What can be told of events, as L{ISessionObserver}.
 
-    @raise TypeError: It does not adapt to L{ISessionObserver}.
+    @raise TypeError: It does not adapt to that.
     """
     if isinstance(observer, type) and ISessionObserver.implementedBy(observer):
         raise TypeError(f"subscribe an instance of {observer.__qualname__}, not the class")
-    if ISessionObserver(observer, None) is None:
+    adapted = ISessionObserver(observer, None)
+    if adapted is None:
         raise TypeError(
             f"a {type(observer).__qualname__} is no observer: subscribe a callable, a Logger, a "
             "DeferredQueue, or what provides ISessionObserver, or register an adapter for it"
         )
+    return adapted
 
 
 def checkKinds(kinds: tuple[Any, ...], base: Any = ISessionEvent) -> None:

@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
 from .feed import SessionFeed
-from .observers import checkKinds, checkObserver, isSame
+from .observers import adapt, checkKinds, isSame
 from .subscription import Subscription
 from .update import TIMEOUT
 
@@ -114,12 +114,16 @@ class EventPublisher:
             events it is told of; none: of all.
         @raise TypeError: That is no observer, or no kind of events.
         """
-        checkObserver(observer)
         checkKinds(kinds)
         subscription = self._find(observer)
         if subscription is None:
             subscription = Subscription(
-                observer, self._clock, self._maximum, self._timeout, self._isReady
+                observer,
+                adapt(observer),
+                self._clock,
+                maximum=self._maximum,
+                timeout=self._timeout,
+                ready=self._isReady,
             )
             self._subscriptions = [*self._subscriptions, subscription]
         subscription.kinds = kinds

@@ -14,7 +14,6 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .interfaces import ISessionObserver
 from .update import Waiting, begin
 
 QUIET: Final = 10.0
@@ -51,13 +50,16 @@ class Subscription:
     def __init__(
         self,
         observer: Any,
+        adapted: Any,
         clock: IReactorTime,
+        *,
         maximum: int,
         timeout: float,
         ready: Callable[[Subscription], object],
     ) -> None:
         """
-        @param observer: Adapts to L{ISessionObserver}.
+        @param observer: What has been subscribed.
+        @param adapted: The same as L{ISessionObserver}.
         @param timeout: How long an update may take, in seconds.
         """
         self.observer = observer
@@ -65,7 +67,7 @@ class Subscription:
         self.kinds: Sequence[Any] = ()
         self.isActive = True
         self.dropped = 0
-        self._adapted: Any = ISessionObserver(observer)
+        self._adapted = adapted
         self._clock = clock
         self._maximum = maximum
         self._timeout = timeout
