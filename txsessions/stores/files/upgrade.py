@@ -13,6 +13,7 @@ from ...errors import CorruptRecord
 from ...record import Record
 from .directory import SHARDS, Directory
 from .owners import Owners, bucketOf
+from .shard import Shard
 
 TOGETHER: Final = 10_000
 """
@@ -39,13 +40,21 @@ def _owned(directory: Directory) -> Iterator[tuple[str, str]]:
     All owners, each with a session.
     """
     for name in SHARDS:
+        # Nobody waits for the lock of a bucket with that of a shard in his hands.
         with directory.shard(name) as shard:
-            for sid in shard.sids():
-                record: object = None
-                with suppress(CorruptRecord):
-                    record = shard.read(sid)
-                if isinstance(record, Record) and record.sessionKey is not None:
-                    yield record.sessionKey, sid
+            found = [_ownedBy(shard, sid) for sid in shard.sids()]
+        yield from (pair for pair in found if pair is not None)
+
+
+def _ownedBy(shard: Shard, sid: str) -> tuple[str, str] | None:
+    """
+    The owner of a session, and the session.
+    """
+    with suppress(CorruptRecord):
+        record = shard.read(sid)
+        if isinstance(record, Record) and record.sessionKey is not None:
+            return record.sessionKey, sid
+    return None
 
 
 def _bucketOf(owned: tuple[str, str]) -> str:
