@@ -128,12 +128,19 @@ class Journal:
         asked = [
             self._client.script(
                 script,
-                [self._keys.bucket(_sidOf(each)).journal(observer) for each in portion],
+                [key for each in portion for key in self._keysOf(observer, each)],
                 [observer, *more, *portion],
             )
             for portion in self._portions(ids)
         ]
         return await together(asked)
+
+    def _keysOf(self, observer: str, eventID: str) -> tuple[bytes, bytes]:
+        """
+        Where an ending is.
+        """
+        bucket = self._keys.bucket(_sidOf(eventID))
+        return bucket.journal(observer), bucket.entry(eventID)
 
     def _portions(self, ids: Sequence[str]) -> list[list[str]]:
         """
@@ -174,8 +181,8 @@ class Journal:
             eventID=eventID,
             observer=observer,
         )
-        key = self._keys.bucket(_sidOf(eventID)).journal(observer)
-        forgotten = self._client.script(self._scripts.acknowledge, [key], [observer, eventID])
+        keys = self._keysOf(observer, eventID)
+        forgotten = self._client.script(self._scripts.acknowledge, keys, [observer, eventID])
         forgotten.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
 
     def _tellDropped(self, observer: str, dropped: int) -> None:

@@ -51,18 +51,17 @@ return {found, dropped}
 TAKE: Final = f"""
 local observer, lease = ARGV[1], tonumber(ARGV[2])
 local now, taken, lost = present(), {{}}, 0
-for number, journal in ipairs(KEYS) do
-  local id, base = ARGV[number + 2], baseOf(journal)
+for number = 1, #KEYS / 2 do
+  local journal, entry, id = KEYS[2 * number - 1], KEYS[2 * number], ARGV[number + 2]
   local since = redis.call('ZSCORE', journal, id)
   if since and tonumber(since) <= now then
-    local entry = base .. 'ending:' .. id
     local moment = tonumber(redis.call('HGET', entry, 't'))
     if moment and moment + {RETENTION} > now then
       redis.call('ZADD', journal, exact(now + lease), id)
       redis.call('HINCRBY', entry, '#' .. observer, 1)
       table.insert(taken, {{id, redis.call('HGETALL', entry)}})
     else
-      forget(base, observer, {{id}})
+      forget(baseOf(journal), observer, {{id}})
       lost = lost + 1
     end
   end
@@ -71,8 +70,8 @@ return {{taken, lost}}
 """
 
 ACKNOWLEDGE: Final = """
-for number, journal in ipairs(KEYS) do
-  forget(baseOf(journal), ARGV[1], {ARGV[number + 1]})
+for number = 1, #KEYS / 2 do
+  forget(baseOf(KEYS[2 * number]), ARGV[1], {ARGV[number + 1]})
 end
 return 1
 """

@@ -70,9 +70,25 @@ class Bucket:
         """
         return self.base + b"journal:" + text(observer)
 
+    def entry(self, eventID: str) -> bytes:
+        """
+        A hash: an ending that somebody has to be told of.
+        """
+        return self.base + b"ending:" + text(eventID)
+
+    @property
+    def sets(self) -> tuple[bytes, bytes, bytes]:
+        """
+        The keys that a script on many sessions names.  There is nothing under
+        the last one, ever: while a Cluster moves the slot key by key it refuses
+        a script that names a key which it has not, and so the whole script,
+        before that finds some of the sessions only.
+        """
+        return self.deadlines, self.owners, self.base + b"nothing"
+
     def keys(self, sid: str) -> tuple[bytes, bytes, bytes, bytes]:
         """
-        All keys that one step on a session may touch.
+        All keys that a change of a session may touch.
         """
         return self.record(sid), self.deadlines, self.owners, self.damaged(sid)
 

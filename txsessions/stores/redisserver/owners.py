@@ -78,7 +78,7 @@ class Owners:
         """
         End the sessions in some buckets, some at a time.
         """
-        keys = [key for bucket in group for key in (bucket.deadlines, bucket.owners)]
+        keys = [key for bucket in group for key in bucket.sets]
         keys.append(group[0].fence(owner))
         endings: list[Ending] = []
         place, after = 1, b""

@@ -64,7 +64,7 @@ Between the check whether a change applies, and applying it.
 """
 
 END_OWNED: Final = f"""
-local fence, count = KEYS[#KEYS], (#KEYS - 1) / 2
+local fence, count = KEYS[#KEYS], (#KEYS - 1) / 3
 local moment, reason, except, owner = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local room, number, after = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]
 local last = redis.call('GET', fence)
@@ -75,7 +75,7 @@ redis.call('SET', fence, last, 'PX', {DURATION * 1000:.0f})
 local tag = memberOf(owner, '')
 local claimed = {{}}
 while number <= count do
-  local deadlines, owners = KEYS[2 * number - 1], KEYS[2 * number]
+  local deadlines, owners = KEYS[3 * number - 2], KEYS[3 * number - 1]
   local base = baseOf(deadlines)
   if after == '' then after = '[' .. tag end
   local stop = '(' .. string.sub(tag, 1, -2) .. ';'

@@ -118,8 +118,8 @@ return found
 _CLAIM: Final = """
 local now = present()
 local claimed, next = {}, {}
-for number = 1, #KEYS / 2 do
-  local deadlines, owners = KEYS[2 * number - 1], KEYS[2 * number]
+for number = 1, #KEYS / 3 do
+  local deadlines, owners = KEYS[3 * number - 2], KEYS[3 * number - 1]
   local base, bound, limit = unpack(ARGV, 3 * number - 2, 3 * number)
   bound = exact(math.min(now, tonumber(bound)))
   local ended = {}

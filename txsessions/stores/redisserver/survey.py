@@ -89,7 +89,7 @@ class Survey:
         @return: From where to go on, and how many it ended.
         """
         cursor, sids = await self._scan(bucket, cursor)
-        keys = [bucket.deadlines, bucket.owners]
+        keys = bucket.sets
         count = 0
         for start in range(0, len(sids), PAGE):
             arguments: list[str | bytes] = [bucket.base, number(moment)]

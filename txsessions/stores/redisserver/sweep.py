@@ -162,7 +162,7 @@ class Sweep:
         """
         Claim what is due in some buckets.
         """
-        keys = [key for due in group for key in (due.bucket.deadlines, due.bucket.owners)]
+        keys = [key for due in group for key in due.bucket.sets]
         arguments: list[bytes | int] = []
         for due in group:
             arguments += (due.bucket.base, number(due.bound), due.count)
