@@ -231,6 +231,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
     heart = Heartbeat()
     beating = LoopingCall(heart.beat)
     beating.start(BEAT)
+    gc.freeze()  # As the command line does.
     gc.callbacks.append(heart.collected)
     store, count = stores[0], options.records
     await store.setup()
