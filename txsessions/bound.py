@@ -36,13 +36,11 @@ class ClosableConnection:
         See L{ISessionConnection.isOpen}.  What does not say is taken to be.
         """
         connection = self.connection
-        for place in (connection, getattr(connection, "transport", None)):
-            if getattr(place, "disconnected", False):
-                return False
-            connected = getattr(place, "connected", None)
-            if connected is not None:
-                return bool(connected)
-        return True
+        # A protocol stays C{connected} when its transport has gone.
+        return all(
+            not getattr(place, "disconnected", False) and bool(getattr(place, "connected", True))
+            for place in (connection, getattr(connection, "transport", None))
+        )
 
 
 @implementer(ISessionConnection)

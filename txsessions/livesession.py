@@ -39,6 +39,13 @@ a session whose time has come.
 """
 
 
+SOON: Final = 1.0
+"""
+After how many seconds a store is told again of a touch of which it could not hear:
+several times between the last call and the deadline.
+"""
+
+
 class LiveSession(StoredSession):
     """
     A session in the memory of a process: when it ends, who is told then, and who
@@ -123,12 +130,15 @@ class LiveSession(StoredSession):
         """
         if self.endReason is not None and self._ending is None:
             return None
-        if self._bound is not None and self._bound.areActive():
-            return lifetime.lastCall(self)
+        end = lifetime.deadline(self)
         record = self._stored()
-        if record is not None and lifetime.deadline(record) < lifetime.deadline(self):
+        if record is not None and lifetime.deadline(record) < end:
             return lifetime.lastCall(record)
-        return lifetime.deadline(self)
+        if self._bound is not None and self._bound.areActive():
+            # Nothing puts off the absolute time-out.
+            isIdle = end == self.lastModified + self.sessionTimeout
+            return lifetime.lastCall(self) if isIdle else end
+        return end
 
     def saveTouch(self) -> Deferred[None]:
         """
@@ -217,10 +227,11 @@ class LiveSession(StoredSession):
         @return: A L{Deferred} that fires with L{None} when the store has heard
             of its touch; C{None} if there is nothing to wait for.
         """
-        if self._bound is not None and self._bound.areActive() and self._isInTime():
+        isActive = self._bound is not None and self._bound.areActive() and self._isInTime()
+        if isActive:
             self.touch()
         reason = lifetime.endReason(self, self._seconds())
-        if self._tracker is None:
+        if self._tracker is None and not isActive:
             # One that was never tracked needs no tracker to end.
             self.ended(reason or lifetime.IDLE)
         elif not self.isStored() and reason is None:
@@ -246,7 +257,7 @@ class LiveSession(StoredSession):
         is told again.
         """
         if not failure.check(SessionNotFound) and self._expiry is not None:
-            self._expiry.add(self.sid, self._seconds() + RETRY)
+            self._expiry.add(self.sid, self._seconds() + SOON)
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """
@@ -261,11 +272,9 @@ class LiveSession(StoredSession):
         """
         Those of its components that observe it.
         """
-        return [
-            component
-            for component in self._adapterCache.values()
-            if ISessionObserver.providedBy(component)
-        ]
+        # One may be there for several interfaces.
+        components = {id(component): component for component in self._adapterCache.values()}
+        return [each for each in components.values() if ISessionObserver.providedBy(each)]
 
     def _tellObservers(self, type: str) -> None:
         """
