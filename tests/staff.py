@@ -89,8 +89,10 @@ class Staff:
         Kill one of them every few seconds until that time, once at least, and
         start another one.
         """
+        due = time.time()
         while True:
-            await pause(interval)
+            due = max(due + interval, time.time())
+            await pause(max(0.0, due - time.time()))
             worker = self._workers.pop(self._random.randrange(len(self._workers)))
             self.killed.add(worker.notebook.name)
             await worker.kill()
