@@ -190,6 +190,58 @@ def test_ownSteps() -> None:
         resultOf(explore(SCENARIOS["three writers"], SharedSteps(StepwiseStore)))
 
 
+class SharedPauses(SharedMemory):
+    """
+    A store on which one can wait for others.
+    """
+
+    def gated(self, store: Any, process: str, gates: Gates) -> Any:
+        gated = super().gated(store, process, gates)
+        gated.pause = lambda: gates.pause(process, lambda: None)
+        return gated
+
+
+def test_waitsInLine() -> None:
+    """
+    Who looks again and again does not do so for ever before others have their turn; and who
+    waits for what never comes is named.
+    """
+    looks: list[int] = []
+
+    class Waiting(Scenario):
+        isOpen = True
+
+        async def begin(self) -> None:
+            self.record = await self.newSession()
+            self.looks = 0
+
+        @actor()
+        async def waiter(self, store: Any) -> None:
+            while await store.hasSession(self.record.sid):
+                self.looks += 1
+                await store.pause()
+
+        @actor()
+        async def other(self, store: Any) -> None:
+            for _ in range(2):
+                await store.loadSession(self.record.sid)
+            if self.isOpen:
+                await store.deleteSession(self.record.sid)
+
+        @atTheEnd
+        def note(self) -> None:
+            looks.append(self.looks)
+
+    assert resultOf(explore(Waiting, SharedPauses())).isComplete
+    assert set(looks) == {0, 1, 2, 3}
+
+    class Vain(Waiting):
+        isOpen = False
+
+    with pytest.raises(InterleavingFailed, match="goes on after"):
+        resultOf(explore(Vain, SharedPauses(), limit=1))
+
+
 def test_puppet() -> None:
     """
     A function in a thread goes on step by step, and what it raises is told.

@@ -22,6 +22,11 @@ NOTHING = Call("works")
 What a step is about that belongs to no operation.
 """
 
+WAIT = "wait"
+"""
+The step of who waits for others, and will look again.
+"""
+
 
 class Gates:
     """
@@ -45,6 +50,8 @@ class Gates:
         self.waiting: list[Step] = []
         self.histories: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
+        self._done: dict[str, int] = {}
+        self._looked: dict[str, int] = {}
         self._actor = ""
         self._call = NOTHING
 
@@ -78,6 +85,22 @@ class Gates:
         self.waiting.append(step)
         return step.done
 
+    def pause(self, process: str, proceed: Callable[[], Any]) -> Deferred[Any]:
+        """
+        Have something go on that waits for others, and looks again and again: it
+        may look again when another process has done a step since it did the last
+        time, or when nothing else is left to happen.
+
+        @return: As L{step}.
+        """
+        before = self._looked.get(process, -1)
+
+        def look() -> Any:
+            self._looked[process] = self._others(process)
+            return proceed()
+
+        return self.step(process, look, WAIT, isPossible=lambda: self._others(process) > before)
+
     @contextmanager
     def during(self, actor: str | None = None, call: Call | None = None) -> Iterator[None]:
         """
@@ -95,7 +118,8 @@ class Gates:
         """
         Those that wait and can happen now.
         """
-        return [step for step in self.waiting if step.isPossible()]
+        ready = [step for step in self.waiting if step.isPossible()]
+        return ready or [step for step in self.waiting if step.what == WAIT]
 
     async def open(self, step: Step) -> None:
         """
@@ -114,10 +138,17 @@ class Gates:
                     Failure(step.answer) if isinstance(step.answer, Exception) else step.answer
                 )
 
+    def _others(self, process: str) -> int:
+        """
+        How many steps other processes have done.
+        """
+        return sum(count for name, count in self._done.items() if name != process)
+
     def _note(self, step: Step) -> None:
         """
         Note what a process is told.
         """
+        self._done[step.process] = self._done.get(step.process, 0) + 1
         told = step.number, self._clock.seconds(), canonical(step.answer)
         text = repr((self.histories.get(step.process), told))
         self.histories[step.process] = sha256(text.encode()).hexdigest()

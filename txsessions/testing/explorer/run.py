@@ -89,7 +89,7 @@ class Run:
         contents = self._data.contents()
         if contents is None:
             return None
-        waiting = [(step.name, step.actor) for step in self._gates.waiting]
+        waiting = [(step.name, step.actor, step.isPossible()) for step in self._gates.waiting]
         histories = sorted(self._gates.histories.items())
         return repr((contents, sorted(waiting), histories, self.scenario.clock.seconds()))
 

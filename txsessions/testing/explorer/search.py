@@ -156,7 +156,8 @@ class Everything:
         if [step.name for step in ready] != [step.name for step in fork.ready]:
             raise LookupError(
                 "the scenario does something else in the same order; it must take its time from "
-                "the clock and its chance from random() of the scenario"
+                "the clock and its chance from random() of the scenario: there was "
+                f"{listed(fork.ready)}, and now there is {listed(ready)}"
             )
         # These are the ones that happen now.
         fork.ready = list(ready)
@@ -182,3 +183,11 @@ def written(run: Run) -> str:
     The order of a run, written down.
     """
     return "".join(DIGITS[pick] for pick in run.picks)
+
+
+def listed(steps: list[Step]) -> str:
+    """
+    Some steps, in words.
+    """
+    texts = [f"{step.actor} {step.call.name} [{step.what}] {step.number}" for step in steps]
+    return "; ".join(texts) or "nothing"

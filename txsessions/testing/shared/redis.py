@@ -4,6 +4,8 @@ A Redis that the processes of a scenario share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred
@@ -50,6 +52,33 @@ class GatedRedis:
         return getattr(self._client, name)
 
 
+class Pausing:
+    """
+    Stands in for the reactor of a log-in that waits in line: its pauses end when
+    others have done something.
+    """
+
+    def __init__(self, reactor: Any, process: str, gates: Gates) -> None:
+        self._reactor = reactor
+        self._process = process
+        self._gates = gates
+
+    def seconds(self) -> float:
+        """
+        See L{IReactorTime.seconds<twisted.internet.interfaces.IReactorTime>}.
+        """
+        seconds: float = self._reactor.seconds()
+        return seconds
+
+    def callLater(self, delay: float, function: Callable[..., object], *arguments: Any) -> Any:
+        """
+        See L{IReactorTime.callLater<twisted.internet.interfaces.IReactorTime>}.
+        """
+        if self._gates.isOpen:
+            return self._reactor.callLater(delay, function, *arguments)
+        return self._gates.pause(self._process, partial(function, *arguments))
+
+
 class SharedRedis(SharedServer):
     """
     A Redis of the tests' own, of which a database is B{emptied} before each run;
@@ -60,6 +89,14 @@ class SharedRedis(SharedServer):
         """
         See L{SharedData.gated}.
         """
+        admission = type(store)._admission
+
+        def admit(client: Any) -> Any:
+            made = admission(store, client)
+            made._reactor = Pausing(made._reactor, process, gates)
+            return made
+
+        store._admission = admit
         handle = store._handle
         connect = store._connect
         handle._connect = lambda: GatedRedis(connect(), process, gates)
