@@ -84,6 +84,13 @@ def alone(unit: Any) -> Any:
         return e
 
 
+def nothing() -> Any:
+    """
+    An operation that does nothing.
+    """
+    yield from ()
+
+
 def nameOf(unit: Any) -> str:
     """
     What a unit does.
@@ -102,6 +109,8 @@ class SharedPostgres(SharedServer):
         """
         See L{SharedData.gated}.
         """
+        # It comes with a sweep every now and then, and concerns what ended long ago.
+        store._forget = nothing
         crew = store._crew
         crew._workers = [
             GatedLine(getattr(worker, "worker", worker), process, gates) for worker in crew._workers
