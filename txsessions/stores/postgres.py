@@ -305,7 +305,7 @@ class PostgresStore:
         """
         yield from self._operations.forget()
         yield from self._owners.forget()
-        yield from self._journal.trim()
+        yield from self._journal.tidy()
 
     def _newLine(self) -> Line:
         """

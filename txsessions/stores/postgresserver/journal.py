@@ -6,6 +6,7 @@ What ends sessions writes it (L{txsessions.stores.postgresserver.ending}).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -14,10 +15,10 @@ from ..servertime import ServerTime
 from .ending import COLUMNS
 from .kind import FLOAT, INTEGER, TEXT, TEXTS, Row, readFloat, readInteger, readText
 from .line import Steps
-from .operations import FORGOTTEN, ROUNDS
+from .operations import FORGOTTEN
 from .queries import Queries
 from .row import REASON, Damaged, fromRow
-from .statement import ANY, LAST, Unit
+from .statement import ANY, LAST, Asked, Unit
 
 ENROL: Final = """
     INSERT INTO {schema}.observer (name) VALUES ($1) ON CONFLICT (name) DO NOTHING
@@ -66,45 +67,76 @@ PUT_ASIDE: Final = f"""
     INSERT INTO {{schema}}.quarantine (sid, content) SELECT sid, to_jsonb(gone) FROM gone
 """
 
-TRIM: Final = """
+ROUNDS: Final = 3
+"""
+In how many transactions entries are dropped, one after the other: each takes a
+twentieth of a second, and more are dropped with each claim than come with it.
+"""
+
+SLICES: Final = 200
+SAMPLE: Final = 50
+"""
+In how many places it is looked how dense the entries of an observer are, and at
+how many numbers in each: so many rows take the server some milliseconds, which to
+count a million of them does not.
+"""
+
+TRIM: Final = f"""
     WITH RECURSIVE listed AS (
-        SELECT min(observer) AS observer FROM {schema}.journal
+        SELECT min(observer) AS observer FROM {{schema}}.journal
         UNION ALL
-        SELECT (SELECT min(observer) FROM {schema}.journal WHERE observer > listed.observer)
+        SELECT (SELECT min(observer) FROM {{schema}}.journal WHERE observer > listed.observer)
         FROM listed WHERE listed.observer IS NOT NULL
     ),
-    crowd AS MATERIALIZED (
-        SELECT listed.observer, name, (
-            SELECT max(id) FROM {schema}.journal WHERE observer = listed.observer
-        ) - (
-            SELECT min(id) FROM {schema}.journal WHERE observer = listed.observer
-        ) >= $1 AS isLarge
-        FROM listed LEFT JOIN {schema}.observer ON id = listed.observer
-        WHERE listed.observer IS NOT NULL
+    bounds AS MATERIALIZED (
+        SELECT listed.observer, name, low, started, (
+            SELECT max(id) FROM {{schema}}.journal WHERE observer = listed.observer
+        ) AS high
+        FROM listed LEFT JOIN {{schema}}.observer ON id = listed.observer CROSS JOIN LATERAL (
+            SELECT journal.id AS low, endedAt AS started FROM {{schema}}.journal
+            WHERE observer = listed.observer ORDER BY observer, journal.id LIMIT 1
+        ) AS first
+    ),
+    slice AS MATERIALIZED (
+        SELECT observer, start, (
+            SELECT count(*) FROM {{schema}}.journal
+            WHERE observer = bounds.observer AND id >= start AND id < start + least(width, {SAMPLE})
+        ) * width / least(width, {SAMPLE}) AS held
+        FROM bounds
+        CROSS JOIN LATERAL (SELECT (high - low) / {SLICES} + 1 AS width) AS one
+        CROSS JOIN LATERAL (
+            SELECT low + number * width AS start FROM generate_series(0, {SLICES} - 1) AS number
+        ) AS each
+        WHERE high - low >= $1 AND start <= high
+    ),
+    total AS MATERIALIZED (
+        SELECT observer, start,
+            sum(held) OVER (PARTITION BY observer ORDER BY start DESC) > $1 AS isTooMuch
+        FROM slice
     ),
     edge AS MATERIALIZED (
-        SELECT observer, name, CASE WHEN isLarge THEN (
-            SELECT id FROM {schema}.journal WHERE observer = crowd.observer
-            ORDER BY observer DESC, id DESC LIMIT 1 OFFSET $1
-        ) END AS last
-        FROM crowd
+        SELECT observer, name, low, started, (
+            SELECT max(start) FROM total WHERE total.observer = bounds.observer AND isTooMuch
+        ) AS last
+        FROM bounds
     ),
+    moment AS MATERIALIZED (SELECT {{schema}}.present() - $2 AS oldest),
     old AS MATERIALIZED (
-        SELECT edge.observer, event, name FROM edge CROSS JOIN LATERAL (
-            SELECT id, event, endedAt FROM {schema}.journal WHERE observer = edge.observer
+        SELECT edge.observer, event, name FROM edge CROSS JOIN moment CROSS JOIN LATERAL (
+            SELECT id, event, endedAt FROM {{schema}}.journal WHERE observer = edge.observer
             ORDER BY observer, id LIMIT $3
         ) AS entry
-        WHERE name IS NULL OR id <= last
-            OR endedAt <= (SELECT {schema}.present()) - $2
+        WHERE (name IS NULL OR low <= last OR started <= oldest)
+            AND (name IS NULL OR id <= last OR endedAt <= oldest)
         LIMIT $3
     ),
     locked AS MATERIALIZED (
-        SELECT journal.observer, journal.event, name FROM old JOIN {schema}.journal
+        SELECT journal.observer, journal.event, name FROM old JOIN {{schema}}.journal
             ON journal.event = old.event AND journal.observer + 0 = old.observer
         FOR UPDATE OF journal SKIP LOCKED
     ),
     gone AS (
-        DELETE FROM {schema}.journal USING locked
+        DELETE FROM {{schema}}.journal USING locked
         WHERE journal.event = locked.event AND journal.observer + 0 = locked.observer
         RETURNING name
     )
@@ -114,7 +146,14 @@ TRIM: Final = """
 What is too old, or too much, or was meant for somebody who has been dismissed.
 
 Between the first and the last entry of an observer are no fewer numbers than
-entries; so they are counted only where it may be too many.
+entries; only where these are too many it is looked how many entries there are, by
+samples.
+"""
+
+INTERVAL: Final = 10.0
+"""
+How often a process looks for what has to be dropped, in seconds, as long as it
+finds little.
 """
 
 EVENT: Final = 10
@@ -133,20 +172,22 @@ class Journal:
     @ivar _dropped: Called with the name of an observer, and how many endings
         were dropped that it was not told of.
     @ivar _maximum: How many are held for one observer at the most.
+    @ivar _due: When it is time to look for what has to be dropped, in seconds.
     """
 
     def __init__(
         self,
         queries: Queries,
-        time: ServerTime,
+        serverTime: ServerTime,
         report: Callable[[str], object],
         dropped: Callable[[str, int], object],
         maximum: int = MAXIMUM,
     ) -> None:
-        self._time = time
+        self._time = serverTime
         self._report = report
         self._dropped = dropped
         self._maximum = maximum
+        self._due = 0.0
         self._enrol = queries.add(ENROL, TEXT)
         self._dismiss = queries.add(DISMISS, TEXT)
         self._take = queries.add(TAKE, TEXT, INTEGER, FLOAT)
@@ -158,7 +199,7 @@ class Journal:
         """
         See L{ISessionJournal.enrol<txsessions.interfaces.ISessionJournal.enrol>}.
         """
-        yield Unit(ANY, [self._enrol(observer)])
+        yield self._alone(observer, self._enrol(observer))
 
     def dismiss(self, observer: str) -> Steps[None]:
         """
@@ -168,7 +209,7 @@ class Journal:
         What is there is for nobody then.  As with all such entries, what is
         too much to be forgotten at once goes with the sweeps.
         """
-        yield Unit(ANY, [self._dismiss(observer)])
+        yield self._alone(observer, self._dismiss(observer))
         yield from self.trim()
 
     def take(self, observer: str, limit: int, lease: float) -> Steps[Sequence[JournalEntry]]:
@@ -191,11 +232,24 @@ class Journal:
         See L{ISessionJournal.acknowledge
         <txsessions.interfaces.ISessionJournal.acknowledge>}.
         """
-        yield Unit(f"journal {observer}", [self._acknowledge(observer, eventIDs)], isAlone=True)
+        yield self._alone(observer, self._acknowledge(observer, eventIDs))
 
-    def trim(self) -> Steps[None]:
+    def tidy(self) -> Steps[None]:
+        """
+        Drop what has to be dropped, if nobody has looked for that just now.
+        """
+        now = time.monotonic()
+        if now < self._due:
+            return
+        self._due = now + INTERVAL
+        if (yield from self.trim()):
+            self._due = now
+
+    def trim(self) -> Steps[bool]:
         """
         Drop what is too old or too much, or is for nobody.
+
+        @return: Whether there may be more of it.
         """
         for _ in range(ROUNDS):
             (rows,) = yield Unit(LAST, [self._trim(self._maximum, RETENTION, FORGOTTEN)])
@@ -204,7 +258,14 @@ class Journal:
                 if name is not None:
                     self._dropped(readText(name), readInteger(count))
             if sum(readInteger(count or b"") for _, count in rows) < FORGOTTEN:
-                return
+                return False
+        return True
+
+    def _alone(self, observer: str, ask: Asked) -> Unit:
+        """
+        A unit that may wait for others of the observer.
+        """
+        return Unit(f"observer {observer}", [ask], isAlone=True)
 
     def _entry(self, row: Row) -> JournalEntry:
         """
