@@ -10,7 +10,7 @@ changes are ever saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -236,12 +236,16 @@ class PersistentComponents:
         removed = {_declared[name].name for name in self._seen if name not in self._cache}
         return changed, {name for name in removed if name in self._texts}
 
-    def stored(self, attributes: Mapping[str, bytes]) -> None:
+    def stored(self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None) -> None:
         """
         Note what is stored, or on its way there.  What the application has
         stays as it is; it is a change where it differs.
+
+        @param names: As L{SessionData.stored<txsessions.data.SessionData.stored>}
+            takes them.
         """
-        self._texts = _own(attributes)
+        if names is None or any(name.startswith(PREFIX) for name in names):
+            self._texts = _own(attributes)
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
         """

@@ -112,21 +112,28 @@ class SessionData(MutableMapping[str, Any]):
             value = self._values[key]
             if key not in texts or not isText(texts[key], value):
                 changed[PREFIX + key] = encode(key, value, self._limits)
+        if not self._removed:
+            return changed, set()
         return changed, {PREFIX + key for key in self._removed if key in texts}
 
-    def stored(self, attributes: Mapping[str, bytes]) -> None:
+    def stored(self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None) -> None:
         """
         Note what is stored, or on its way there.  What the application sees
         stays as it is; it is a change where it differs.
+
+        @param names: Of those that may differ from what was told before;
+            C{None}: any may.
         """
-        before, after = self._texts, _own(attributes)
-        if before == after:
-            return
-        self._texts = after
-        for key in before.keys() | after.keys():
-            old, new = before.get(key), after.get(key)
-            if old is not new:
-                self._keepSight(key, old, new)
+        if names is None:
+            names = dict.fromkeys([*attributes, *(PREFIX + key for key in self._texts)])
+        texts, start = self._texts, len(PREFIX)
+        for name in names:
+            if name.startswith(PREFIX):
+                key = name[start:]
+                old, new = texts.get(key), attributes.get(name)
+                if old is not new:
+                    self._keepSight(key, old, new)
+                    _put(texts, key, new)
 
     def _keepSight(self, key: str, old: bytes | None, new: bytes | None) -> None:
         """
@@ -199,6 +206,16 @@ class SessionData(MutableMapping[str, Any]):
         if type(value) in SCALARS:
             return self._assigned.get(key, stored) != stored
         return stored is None or not isText(stored, value)
+
+
+def _put(texts: dict[str, bytes], key: str, text: bytes | None) -> None:
+    """
+    Note the text of a key; C{None}: it has none.
+    """
+    if text is None:
+        texts.pop(key, None)
+    else:
+        texts[key] = text
 
 
 def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -5,7 +5,7 @@ change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -184,7 +184,7 @@ class Keeper:
             self._saved(answer.result, change)
             return None
         self._sent = change
-        self._tellStored(mergedAttributes(self.stored().attributes, change))
+        self._tellStored(mergedAttributes(self.stored().attributes, change), _namesIn(change))
         done: Deferred[None] = answer.addCallbacks(
             self._saved, self.refused, callbackArgs=(change,)
         )
@@ -243,7 +243,8 @@ class Keeper:
             self._tellNews(record)
         else:
             self.isExact = self.isExact and version == record.version + 1
-            self._nowStored(after(record, change, version))
+            self.record = after(record, change, version)
+            self._tellStored(self.record.attributes, _namesIn(change))
 
     def _nowStored(self, record: Record) -> None:
         """
@@ -252,12 +253,17 @@ class Keeper:
         self.record = record
         self._tellStored(record.attributes)
 
-    def _tellStored(self, attributes: Mapping[str, bytes]) -> None:
+    def _tellStored(
+        self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None
+    ) -> None:
         """
         Tell the parts of the session what is stored, or on its way there.
+
+        @param names: Of those that may differ from what was told before;
+            C{None}: any may.
         """
         for part in self._live.parts():
-            part.stored(attributes)
+            part.stored(attributes, names)
 
     def _tellNews(self, record: Record) -> None:
         """
@@ -265,6 +271,13 @@ class Keeper:
         """
         for part in self._live.parts():
             part.refresh(record.attributes)
+
+
+def _namesIn(change: Change) -> Iterable[str]:
+    """
+    The names of the attributes that a change sets or removes.
+    """
+    return {*change.set, *change.unset} if change.unset else change.set
 
 
 def _tellNobody(error: SessionNotFound) -> None:

@@ -4,7 +4,7 @@ What a tracker sees of its live session, and how that differs from a record.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, Protocol
 
 import attrs
@@ -32,9 +32,12 @@ class Part(Protocol):
         has changed.
         """
 
-    def stored(self, attributes: Mapping[str, bytes]) -> None:
+    def stored(self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None) -> None:
         """
         Note what is stored, or on its way there.
+
+        @param names: Of those that may differ from what was told before;
+            C{None}: any may.
         """
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
@@ -177,9 +180,21 @@ def changeOf(live: Tracked, record: Record) -> Change | None:
         lastModified=max(live.lastModified, record.lastModified),
         **({} if isAsBefore else _changedFacts(live, record)),
     )
-    if changed:
+    if _isLarger(changed, record.attributes):
         live.limits.check(mergedAttributes(record.attributes, change))
     return change
+
+
+def _isLarger(changed: Mapping[str, bytes], attributes: Mapping[str, bytes]) -> bool:
+    """
+    Whether any attribute takes more than before, so that the limits have to be
+    looked at.
+    """
+    for name, text in changed.items():
+        before = attributes.get(name)
+        if before is None or len(text) > len(before):
+            return True
+    return False
 
 
 def _changedFacts(live: Tracked, record: Record) -> dict[str, Any]:

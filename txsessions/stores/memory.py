@@ -271,7 +271,11 @@ class MemoryStore(Chronicle):
             self._put(after)
         else:
             self._records[record.sid] = after
-        if after.version != record.version:
+        if (
+            after.sessionTimeout != record.sessionTimeout
+            or after.absoluteTimeout != record.absoluteTimeout
+        ):
+            # Only so can the deadline have moved earlier.
             self._deadlines.add(after.sid, deadline(after))
 
     def _put(self, record: Record) -> None:
