@@ -14,7 +14,7 @@ from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
 from txsessions.errors import StoreUnavailable
-from txsessions.record import Change, Record
+from txsessions.record import AUTHENTICATED, Change, Record, timeText
 from txsessions.stores.postgres import PostgresStore
 
 TIMEOUT = 1.0
@@ -138,3 +138,20 @@ async def newLoad(store: PostgresStore, count: int = 40) -> Load:
     records = [newRecord() for _ in range(count)]
     assert await outcomes(*map(store.createSession, records)) == [True] * count
     return Load(store, [record.sid for record in records])
+
+
+async def created(store: PostgresStore, count: int, **facts: Any) -> list[Record]:
+    """
+    So many sessions.
+    """
+    records = [newRecord(**facts) for _ in range(count)]
+    assert await outcomes(*map(store.createSession, records)) == [True] * count
+    return records
+
+
+def logIn(record: Record, owner: str = "anna", at: float | None = None, **facts: Any) -> Change:
+    """
+    The change that a log-in makes.
+    """
+    moment = {} if at is None else {AUTHENTICATED: timeText(at)}
+    return Change(record.sid, sessionKey=owner, verifier=b"l" * 32, set=moment, **facts)

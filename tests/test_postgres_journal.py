@@ -15,15 +15,15 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from postgresload import answers, newRecord, outcomes
+from postgresload import answers, created, outcomes
 from postgresserver import PostgresServer
 from servers import until
-from twisted.internet.defer import DeferredList
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import Clock
 from twisted.logger import formatEvent, globalLogPublisher
 
 from txsessions.limit import SessionLimit
-from txsessions.record import Change, Record
+from txsessions.record import Change
 from txsessions.stores.journal import RETENTION, JournalEntry, eventIDOf
 from txsessions.stores.postgres import PostgresStore
 from txsessions.stores.postgresserver.journal import Journal
@@ -45,15 +45,6 @@ def logged() -> Iterator[list[Any]]:
     globalLogPublisher.removeObserver(events.append)
 
 
-async def created(store: PostgresStore, count: int, **facts: Any) -> list[Record]:
-    """
-    So many sessions.
-    """
-    records = [newRecord(**facts) for _ in range(count)]
-    assert await outcomes(*map(store.createSession, records)) == [True] * count
-    return records
-
-
 async def takeAll(store: PostgresStore, observer: str = "mail") -> list[JournalEntry]:
     """
     All that is there for an observer.
@@ -70,15 +61,16 @@ async def untold(postgres: PostgresServer, store: PostgresStore) -> int:
     journal, or there and in it, or in it twice.
     """
     await store.enrol("mail")
-    records = await created(store, 300)
-    given: list[Any] = []
-    calls = [store.deleteSession(record.sid).addCallback(given.append) for record in records]
-    await until(lambda: len(given) > 30, "some are ended")
-    await postgres.kill()
-    ended = await DeferredList(calls, consumeErrors=True)
+    records = await created(store, 500)
+    killing: list[Deferred[None]] = []
+
+    calls = [store.deleteSession(record.sid) for record in records]
+    calls[100].addCallback(lambda _: killing.append(Deferred.fromCoroutine(postgres.kill())))
+    answered = await DeferredList(calls, consumeErrors=True)
+    await killing[0]
     await postgres.start()
     await answers(store)
-    assert not all(success for success, _ in ended)
+    assert not all(success for success, _ in answered)
     written = [entry.record.sid for entry in await takeAll(store)]
     there = {r.sid for r in records if await store.hasSession(r.sid)}
     gone = {record.sid for record in records} - there

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from postgresload import answers, newRecord, outcomes
+from postgresload import answers, created
 from postgresserver import PostgresServer
 from servers import pause, until
 from twisted.internet import reactor
@@ -48,15 +48,6 @@ class Ear:
         Wait until it hears of the end of that session.
         """
         await until(lambda: sid in dict(self.heard), "it is heard of")
-
-
-async def created(store: PostgresStore, count: int, **facts: Any) -> list[Record]:
-    """
-    So many sessions.
-    """
-    records = [newRecord(**facts) for _ in range(count)]
-    assert await outcomes(*map(store.createSession, records)) == [True] * count
-    return records
 
 
 async def listening(store: PostgresStore) -> Ear:
