@@ -185,18 +185,17 @@ def after(record: Record, change: Change, version: int) -> Record:
     """
     touched = change.lastModified
     idle, absolute = change.sessionTimeout, change.absoluteTimeout
+    before = record.lastModified
     return Record(
-        sid=record.sid,
-        verifier=record.verifier if change.verifier is UNCHANGED else change.verifier,
-        created=record.created,
-        lastModified=(
-            record.lastModified if touched is None else max(record.lastModified, touched)
-        ),
-        sessionTimeout=record.sessionTimeout if idle is UNCHANGED else idle,
-        absoluteTimeout=record.absoluteTimeout if absolute is UNCHANGED else absolute,
-        sessionKey=record.sessionKey if change.sessionKey is UNCHANGED else change.sessionKey,
-        attributes=mergedAttributes(record.attributes, change),
-        version=version,
+        record.sid,
+        record.verifier if change.verifier is UNCHANGED else change.verifier,
+        record.created,
+        before if touched is None or touched < before else touched,
+        record.sessionTimeout if idle is UNCHANGED else idle,
+        record.absoluteTimeout if absolute is UNCHANGED else absolute,
+        record.sessionKey if change.sessionKey is UNCHANGED else change.sessionKey,
+        mergedAttributes(record.attributes, change),
+        version,
     )
 
 

@@ -157,9 +157,12 @@ class StoredSession(server.Session):
         """
         See L{txsessions.tracked.Tracked}.
         """
-        if self._data is None:
-            return (self._components,) if self._components is not None else ()
-        return (self._data, self._persistent())
+        if self._components is None and self._adapterCache:
+            self._persistent()
+        data, components = self._data, self._components
+        if data is not None:
+            return (data,) if components is None else (data, components)
+        return () if components is None else (components,)
 
     @property
     def limits(self) -> SizeLimits:

@@ -89,7 +89,7 @@ class Tracker:
         if self._turns.isBusy or (record is None and live.isWorthStoring()):
             return self._turns.run(self._commit)
         change = None if record is None else dueChangeOf(live, record)
-        return None if change is None else self._turns.now(lambda: self._keeper.save(change))
+        return None if change is None else self._turns.now(self._keeper.save, change)
 
     def commit(self) -> Deferred[None]:
         """

@@ -28,15 +28,16 @@ class Turns:
         self.isBusy = False
         self._waiting: deque[tuple[Callable[[], Any], Deferred[Any]]] | None = None
 
-    def now(self, step: Callable[[], Deferred[T] | T]) -> Deferred[T] | T:
+    def now(self, step: Callable[..., Deferred[T] | T], *args: Any) -> Deferred[T] | T:
         """
         Run a step that can begin at once, because none is under way.
 
+        @param args: What to call it with.
         @return: What the step returned.
         """
         self.isBusy = True
         try:
-            result = step()
+            result = step(*args)
         except BaseException:
             self._next()
             raise

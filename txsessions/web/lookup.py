@@ -97,15 +97,15 @@ class SessionLookup:
         """
         The live session that one token opens; as L{find}.
         """
-        token = self._parse(value)
         sessions = self._site.sessions
-        live = sessions.bySid(sidOf(value) if token is None else token.sid)
+        live = sessions.bySid(sidOf(value))
         if live is None:
             other = sessions.get(value)
             if other is not None:
                 return other if getattr(other, "audience", audience) == audience else None
         elif self._isAllKnown(live):
             return self._ifOpened(live, value, audience)
+        token = self._parse(value)
         return None if token is None else self._load(token, value, audience)
 
     def _isAllKnown(self, live: Session) -> bool:

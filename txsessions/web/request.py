@@ -30,7 +30,7 @@ KEPT_HERE: Final = (
     "_visits",
     "_gate",
     "_head",
-    "_areBrought",
+    "_broughtBy",
     "_isRefused",
     "_isToClose",
     "isActivity",
@@ -58,7 +58,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         if not hasattr(site, "sessionLookup"):
             super().process()
             return
-        self._areBrought = True
+        self._broughtBy = site
         headers = self.requestHeaders.getRawHeaders(b"cookie")
         try:
             waiting = None if headers is None else self._bringSessions(site, headers)
@@ -194,15 +194,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         For L{twisted.web.distrib}: its sessions stay here.
         """
         state = super().getStateToCopyFor(issuer)
-        for name in (
-            "_visits",
-            "_gate",
-            "_head",
-            "_areBrought",
-            "_isRefused",
-            "_isToClose",
-            "isActivity",
-        ):
+        for name in KEPT_HERE:
             state.pop(name, None)
         return state
 

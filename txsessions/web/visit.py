@@ -40,38 +40,22 @@ class Visit:
         request's for now, or C{None}.
     """
 
-    __slots__ = (
-        "_audience",
-        "_former",
-        "_hasCookie",
-        "_isNew",
-        "_isOver",
-        "_line",
-        "_request",
-        "_site",
-        "brought",
-        "endReason",
-        "isStale",
-        "isSuperseded",
-        "session",
-        "wasLookedAt",
-    )
+    brought: Any = None
+    isSuperseded = False
+    endReason: str | None = None
+    isStale = False
+    session: Any = None
+    wasLookedAt = False
+    _former: tuple[Any, ...] = ()
+    _isNew = False
+    _isOver = False
+    _line: bytes | None = None
 
     def __init__(self, request: Any, site: Any, audience: bytes, hasCookie: bool) -> None:
         self._request = request
         self._site = site
         self._audience = audience
         self._hasCookie = hasCookie
-        self.brought: Any = None
-        self.isSuperseded = False
-        self.endReason: str | None = None
-        self.isStale = False
-        self.session: Any = None
-        self.wasLookedAt = False
-        self._former: tuple[Any, ...] = ()
-        self._isNew = False
-        self._isOver = False
-        self._line: bytes | None = None
 
     def bring(self, session: Any) -> None:
         """
@@ -86,10 +70,12 @@ class Visit:
         Whether another process may end the session soon, unless it is told of a
         touch.
         """
-        session, manager = self.brought or self.session, self._site.sessionManager
+        manager = self._site.sessionManager
+        if manager.isOwner:
+            return False
+        session = self.brought or self.session
         return (
-            not manager.isOwner
-            and isinstance(session, Session)
+            isinstance(session, Session)
             and session.isStored()
             and manager.clock.seconds() > lastCall(session)
         )

@@ -36,13 +36,13 @@ class VisitingRequest(_Request):
         C{passivePaths}.
     @ivar _visits: What the request has to do with sessions, by audience; made
         when it has.
-    @ivar _areBrought: Whether the sessions of the request's cookies have been
-        looked for.
+    @ivar _broughtBy: The site that has looked for the sessions of the request's
+        cookies; C{None} if none has.
     """
 
     isActivity: bool | None = None
     _visits: dict[bytes, Visit] | None = None
-    _areBrought = False
+    _broughtBy: Any = None
 
     def countsAsActivity(self) -> bool:
         """
@@ -63,11 +63,10 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        waiting = [
-            visit.touchInTime()
-            for visit in (self._visits or {}).values()
-            if visit.isClose() and self.countsAsActivity()
-        ]
+        waiting = []
+        for visit in (self._visits or {}).values():
+            if visit.isClose() and self.countsAsActivity():
+                waiting.append(visit.touchInTime())
         if not waiting:
             return None
         return gatherResults(waiting, consumeErrors=True).addErrback(firstError)
@@ -155,7 +154,7 @@ class VisitingRequest(_Request):
         A visit without a session cookie; or of a request that was never
         processed, with a cookie that nobody has looked at.
         """
-        values = () if self._areBrought else self._cookieValues(site, audience)
+        values = () if self._broughtBy is not None else self._cookieValues(site, audience)
         visit = Visit(self, site, audience, hasCookie=bool(values))
         if values:
             tokens = site.sessionManager.tokens
@@ -199,8 +198,9 @@ class VisitingRequest(_Request):
         The site that keeps the sessions of this request: the one through which
         it came in, also when another one is nested in that as a resource.
         """
-        outer = getattr(self._channel(), "site", None)
-        for site in (outer, self.site) if self._areBrought else (self.site, outer):
+        if self._broughtBy is not None:
+            return self._broughtBy
+        for site in (self.site, getattr(self._channel(), "site", None)):
             if hasattr(site, "sessionLookup"):
                 return site
         return None
