@@ -1,0 +1,152 @@
+"""
+The command line.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from random import randrange
+from typing import Any, NoReturn
+
+import attrs
+from twisted.internet.defer import Deferred
+from twisted.internet.task import react
+from twisted.python.usage import Options as BaseOptions
+from twisted.python.usage import UsageError
+
+from . import summary
+from .backend import SERVERS
+from .display import Display
+from .plot import draw
+from .process import ChaosFailed
+from .run import Plan, Run
+
+DEFAULTS: Any = attrs.fields(Plan)
+
+
+class Options(BaseOptions):
+    """
+    What can be said.
+    """
+
+    synopsis = "python -m txsessions.testing.chaos [options]"
+    longdesc = (
+        "Serve a site by several processes over one store, let many clients use it, kill and "
+        "freeze the processes, the server of the store and the network between, and see that "
+        "nothing that was acknowledged is lost, that nothing that has ended comes back, and "
+        "that every ending is told.  The status is 0 when that is so, 1 when not, and 2 when "
+        "it could not be tried."
+    )
+    optParameters = [
+        [
+            "store",
+            "s",
+            "redis",
+            "redis or postgres: a private server, which is hit as well; or a store as twistd has "
+            "it, such as sqlite:sessions.db, in whose sessions is written.",
+        ],
+        ["minutes", "m", 10.0, "For how long.", float],
+        ["seed", None, None, "What makes the plan of the faults.", int],
+        ["workers", None, DEFAULTS.workers.default, "How many processes.", int],
+        ["clients", None, DEFAULTS.clients.default, "How many clients.", int],
+        [
+            "rate",
+            None,
+            DEFAULTS.rate.default,
+            "How many requests per second, of all clients together.",
+            float,
+        ],
+        ["plot", None, None, "Write a picture of latency and faults to this file (SVG)."],
+        ["keep", None, None, "Keep all files, the logs of the workers among them, here."],
+    ]
+    optFlags = [
+        ["json", None, "Print the summary as JSON."],
+        ["quiet", "q", "Show no progress."],
+    ]
+
+    def postOptions(self) -> None:
+        """
+        Check what was said.
+        """
+        for name in ("minutes", "workers", "clients", "rate"):
+            if self[name] <= 0:
+                raise UsageError(f"--{name} has to be more than 0")
+        if self["seed"] is None:
+            self["seed"] = randrange(1_000_000)
+        if ":" not in self["store"] and self["store"] not in SERVERS:
+            raise UsageError(
+                f"--store {self['store']}: say {' or '.join(SERVERS)}, or what several processes "
+                "can share, such as sqlite:sessions.db"
+            )
+
+    def plan(self) -> Plan:
+        """
+        The plan.
+        """
+        return Plan(
+            self["store"],
+            60 * self["minutes"],
+            self["seed"],
+            self["workers"],
+            self["clients"],
+            self["rate"],
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """
+    Do a run, and exit with the status.
+    """
+    options = Options()
+    try:
+        options.parseOptions(arguments)
+    except UsageError as e:
+        _fail(str(e))
+    with tempfile.TemporaryDirectory(prefix="txsessions-chaos-") as directory:
+        react(lambda reactor: Deferred.fromCoroutine(perform(reactor, options, Path(directory))))
+
+
+async def perform(reactor: Any, options: Any, directory: Path) -> None:
+    """
+    Do a run.
+
+    @raise SystemExit: It is over; with the status.
+    """
+    if options["keep"] is not None:
+        directory = Path(options["keep"]).resolve()
+        directory.mkdir(parents=True)
+    try:
+        run = Run(options.plan(), directory, reactor)
+        with Display(run, reactor, bool(options["quiet"])) as display:
+            await run.run(display.tell)
+    except ChaosFailed as e:
+        _fail(str(e))
+    if options["plot"] is not None:
+        Path(options["plot"]).write_text(picture(run))
+    print(json.dumps(summary.content(run), indent=1) if options["json"] else summary.text(run))
+    raise SystemExit(1 if run.anomalies else 0)
+
+
+def picture(run: Run) -> str:
+    """
+    The picture of a run.
+    """
+    plan, figures = run.plan, run.site.figures
+    title = (
+        f"{plan.store}: {figures.requests:,} requests of {plan.clients} clients at {plan.workers} "
+        f"workers, {len(run.anomalies)} anomalies, seed {plan.seed}"
+    )
+    seconds = max(plan.seconds, *figures.latencies, 1)
+    return draw(title, seconds, figures.latencies, run.mischief.done)
+
+
+def _fail(text: str) -> NoReturn:
+    """
+    Leave, and say why.
+    """
+    print(f"chaos: {text}", file=sys.stderr)
+    raise SystemExit(2)
