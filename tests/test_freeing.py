@@ -10,6 +10,7 @@ from typing import Any
 from weakref import ref
 
 import pytest
+from scenes import count
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -127,3 +128,20 @@ def test_endingMakesNoObjects() -> None:
     assert max(counts) < before + 200
     assert len(gc.get_objects()) < before - 5000
     site.stopFactory()
+
+
+def test_requestsFreed(scene: Any) -> None:
+    """
+    A request that is done is gone at once, and so is all that it had to do with its
+    session: nothing of it waits for the garbage collector.
+    """
+    it, visits = scene(), []
+
+    def answer(request: Any) -> bytes:
+        body = count(request)
+        visits.extend(map(ref, request._visits.values()))
+        return body
+
+    browser = it.browser()
+    assert [it.get(browser, answer).body for _ in range(3)] == [b"1", b"2", b"3"]
+    assert [visit() for visit in visits] == [None] * 3

@@ -6,6 +6,7 @@ what its response tells the browser of it.
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -22,7 +23,8 @@ class Visit:
     """
     One request and its session for one audience.
 
-    @ivar _request: The request.
+    @ivar _requestOf: Gives the request, which holds this: in a circle both would
+        stay until the garbage collector comes.
     @ivar _site: The site that keeps the sessions.
     @ivar _audience: For whom the session is.
     @ivar brought: The session that the request's cookie opened and the handler
@@ -52,10 +54,17 @@ class Visit:
     _line: bytes | None = None
 
     def __init__(self, request: Any, site: Any, audience: bytes, hasCookie: bool) -> None:
-        self._request = request
+        self._requestOf = ref(request)
         self._site = site
         self._audience = audience
         self._hasCookie = hasCookie
+
+    @property
+    def _request(self) -> Any:
+        """
+        The request.
+        """
+        return self._requestOf()
 
     def bring(self, session: Any) -> None:
         """
@@ -224,9 +233,11 @@ class Visit:
             return self._deletionLine() if self._isOurs(session) else None
         if self._isNew:
             return self._lineOf(session.uid or b"") if session.isStored() else None
-        if session.isTokenUnseen and session.reworker in (None, self._request):
-            session.reworker = self._request
-            return self._lineOf(session.uid or b"")
+        if session.isTokenUnseen:
+            request = self._request
+            if session.reworker in (None, request):
+                session.reworker = request
+                return self._lineOf(session.uid or b"")
         if self.isStale and not session.isTokenUnseen:
             return self._lineOf(session.uid or b"")
         return None
@@ -262,9 +273,9 @@ class Visit:
         """
         Let this, and nothing else, be what the response's headers say.
         """
-        cookies = self._request.cookies
         if line == self._line:
             return
+        cookies = self._request.cookies
         if self._line in cookies:
             cookies.remove(self._line)
         if line is not None:
@@ -292,7 +303,8 @@ class Visit:
         if self._isOver or not isinstance(session, Session):
             return
         if session.endReason is None:
-            session.holders[id(self._request)] = self._request
+            request = self._request
+            session.holders[id(request)] = request
             self._site.sessions.keep(session)
 
     def _leave(self, session: Session) -> None:
