@@ -185,8 +185,7 @@ async def test_onlyWhileWatched(
     await until(lambda: not listeners(postgres) and not threads(), "the connection is closed")
     ear = await listening(store)
     await store.close()
-    assert threads() == 0
-    await until(lambda: not listeners(postgres), "the connection is closed")
+    await until(lambda: not listeners(postgres) and not threads(), "the connection is closed")
     ear.stop()
     again = await listening(store)
     again.stop()
@@ -219,7 +218,7 @@ async def test_closeWhileHanging(
         assert reactor.seconds() - began < 5
     finally:
         postgres.thaw()
-    assert threads() == 0
+    await until(lambda: not threads(), "the threads have ended")
 
 
 @pytest_twisted.ensureDeferred
