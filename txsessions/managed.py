@@ -61,7 +61,7 @@ class ManagedStore:
 
     Every change that gives a session an owner, by whichever operation, goes
     through C{logInSession} of the store inside, so that no way leads around the
-    limit.
+    limit, nor around the end of all sessions of an owner.
 
     @ivar _store: The store inside.
     @ivar _owners: The same as L{ISessionOwners}; C{None} if it is none.
@@ -103,7 +103,7 @@ class ManagedStore:
         """
         See L{ISessionStore.createSession}.
         """
-        if record.sessionKey is not None and self._limit is not None:
+        if record.sessionKey is not None and self._owners is not None:
             creating = Deferred.fromCoroutine(self._createOwned(record))
         else:
             creating = self._store.createSession(record)
