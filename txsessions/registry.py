@@ -53,8 +53,8 @@ class Registry:
         """
         See L{SessionManager.create<txsessions.manager.SessionManager.create>}.
         """
-        if sessionKey is not None and not isinstance(sessionKey, str):
-            raise TypeError(f"a session key is a str or None, not {type(sessionKey).__name__}")
+        if sessionKey is not None:
+            _checkOwner(sessionKey)
         attributes = self._changed(NOTHING, data)
         now = self._manager.clock.seconds()
         if sessionKey is not None:
@@ -119,6 +119,7 @@ class Registry:
         """
         See L{SessionManager.clear<txsessions.manager.SessionManager.clear>}.
         """
+        _checkOwner(sessionKey)
         ended = len(await self._manager.store.endSessions(sessionKey, REVOKED, exceptFor))
         if not ended and not missingOk:
             raise SessionNotFound(None)
@@ -147,6 +148,7 @@ class Registry:
         """
         See L{SessionManager.find<txsessions.manager.SessionManager.find>}.
         """
+        _checkOwner(sessionKey)
         records = await self._manager.store.findSessions(sessionKey)
         now = self._manager.clock.seconds()
         live = [record for record in records if endReason(record, now) is None]
@@ -158,8 +160,7 @@ class Registry:
 
         @raise SessionNotFound: There is none.
         """
-        value = id.encode("utf-8", "replace") if isinstance(id, str) else bytes(id)
-        token = self._manager.tokens.parse(value, INSECURE)
+        token = self._manager.tokens.parse(_bytesOf(id), INSECURE)
         if token is None:
             raise SessionNotFound(None)
         record = await self._manager.load(token, INSECURE, ended=lambda reason: reason)
@@ -203,3 +204,29 @@ class Registry:
         What the holder of a token gets.
         """
         return self._manager.tokens.seal(token, INSECURE).decode("utf-8", "surrogateescape")
+
+
+def _bytesOf(id: str | bytes) -> bytes:
+    """
+    An id as L{Registry._idOf} was given it; of what was never one, anything.
+
+    @raise TypeError: It is nothing of the kind: C{bytes} of a large number would take
+        as much memory.
+    """
+    if isinstance(id, bytes):
+        return id
+    if not isinstance(id, str):
+        raise TypeError(f"an id is a str or bytes, not {type(id).__name__}")
+    try:
+        return id.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return b""
+
+
+def _checkOwner(sessionKey: object) -> None:
+    """
+    Refuse what can be nobody's name, so that nobody takes it for one without
+    sessions.
+    """
+    if not isinstance(sessionKey, str):
+        raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
