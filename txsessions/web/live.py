@@ -5,9 +5,9 @@ The live sessions of one process.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable, Iterator, MutableMapping
 from typing import Any, Final
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from ..session import Session
 from ..token import INSECURE, sidOf
@@ -36,14 +36,21 @@ class LiveSessions(MutableMapping[bytes, Any]):
     found again.
 
     @ivar _kept: Sessions by C{sid}.
-    @ivar _letGo: Those that were let go of, as long as anybody holds them.
+    @ivar _letGo: Weak references to those that were let go of, as long as
+        anybody holds them.
+    @ivar _lost: The handles of those that nobody has held since, and of which
+        C{_gone} has not been told: it is not done while memory is being freed,
+        in the midst of whatever there is.
+    @ivar _gone: Called with the handle of one that is no more.
     @ivar _others: What else was put in, by the key under which it was: sessions
         of other classes, or under another key than their C{uid}.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, gone: Callable[[str], object] | None = None) -> None:
+        self._gone = gone
+        self._lost: list[str] = []
         self._kept: OrderedDict[str, Any] = OrderedDict()
-        self._letGo: WeakValueDictionary[str, Any] = WeakValueDictionary()
+        self._letGo: dict[str, ref[Any]] = {}
         self._others: dict[bytes, Any] = {}
 
     def bySid(self, sid: str) -> Any:
@@ -51,7 +58,10 @@ class LiveSessions(MutableMapping[bytes, Any]):
         The live session of a public handle, or C{None}.
         """
         session = self._kept.get(sid)
-        return self._letGo.get(sid) if session is None else session
+        if session is None:
+            held = self._letGo.get(sid)
+            return None if held is None else held()
+        return session
 
     def keep(self, session: Any) -> None:
         """
@@ -68,7 +78,7 @@ class LiveSessions(MutableMapping[bytes, Any]):
         Nobody will ask for this session, unless somebody holds it.
         """
         if self._kept.pop(session.sid, None) is not None:
-            self._letGo[session.sid] = session
+            self._hold(session.sid, session)
 
     def all(self) -> list[Session]:
         """
@@ -124,6 +134,22 @@ class LiveSessions(MutableMapping[bytes, Any]):
         self._letGo.pop(sid, None)
         self._others.pop(uid, None)
 
+    def _hold(self, sid: str, session: Any) -> None:
+        """
+        Know a session as long as anybody holds it, and say when nobody does.
+        """
+
+        def lose(former: ref[Any]) -> None:
+            if self._letGo.get(sid) is former:
+                del self._letGo[sid]
+                self._lost.append(sid)
+
+        self._letGo[sid] = ref(session, lose)
+        while self._lost:
+            lost = self._lost.pop()
+            if self._gone is not None and self.bySid(lost) is None:
+                self._gone(lost)
+
     def _makeRoom(self) -> None:
         """
         Let go of a session, if there are too many.
@@ -133,7 +159,7 @@ class LiveSessions(MutableMapping[bytes, Any]):
                 return
             sid, session = self._kept.popitem(last=False)
             if session.isPlain():
-                self._letGo[sid] = session
+                self._hold(sid, session)
             else:
                 self._kept[sid] = session
 

@@ -93,7 +93,7 @@ class SessionSiteMixin(_Site):
 
     @sessions.setter
     def sessions(self, sessions: Mapping[bytes, Any]) -> None:
-        self._sessions = LiveSessions()
+        self._sessions = LiveSessions(self._gone)
         self._sessions.update(sessions)
 
     @property
@@ -143,7 +143,11 @@ class SessionSiteMixin(_Site):
         """
         if self._sessionsMissed is None:
             clock = self.sessionManager.clock
-            self._sessionsMissed = Missed(clock, lambda sid: self.sessions.bySid(sid), self.recheck)
+            self._sessionsMissed = Missed(
+                clock,
+                lambda sid: self.sessions.bySid(sid),  # noqa: PLW0108  # they may be replaced
+                self.recheck,
+            )
         return self._sessionsMissed
 
     def makeSession(self) -> Any:
@@ -348,6 +352,13 @@ class SessionSiteMixin(_Site):
         """
         session = self.sessions.bySid(sid)
         return None if session is None else session.nextDuty()
+
+    def _gone(self, sid: str) -> None:
+        """
+        Nobody holds a live session any more that was let go of.  What many
+        strangers began would be watched until its time-out, otherwise.
+        """
+        self.sessionExpiry.discard(sid)
 
     def _shuttingDown(self) -> Deferred[None]:
         """
