@@ -21,6 +21,18 @@ milliseconds take half of the 50 milliseconds that the reactor may be held.
 """
 
 
+SLICE: Final = 0.005
+"""
+After how many seconds the reactor has its turn, even if a batch is not done: what
+comes meanwhile, such as requests, waits for no longer.
+"""
+
+CHUNK: Final = 25
+"""
+How many things are done between two looks at the clock.
+"""
+
+
 class Duties:
     """
     Does something for each name when its time has come.
@@ -135,8 +147,13 @@ class Duties:
         @return: What that has returned.
         """
         self._disarm()
-        due = self._deadlines.popDue(self._clock.seconds(), BATCH)
-        results = [self._doOne(name) for name in due]
+        results: list[Any] = []
+        now = self._clock.seconds()
+        for _ in range(BATCH // CHUNK):
+            due = self._deadlines.popDue(now, CHUNK)
+            results += [self._doOne(name) for name in due]
+            if self._clock.seconds() >= now + SLICE:
+                break
         self._arm()
         return results
 

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .duties import BATCH
+from .duties import BATCH, CHUNK, SLICE
 from .errors import StoreUnavailable, UnknownKey
 from .interfaces import ISessionSweep
 from .patience import Patience
@@ -57,6 +57,8 @@ class Sweeper:
     @ivar _at: When the next run comes, in seconds on the clock.
     @ivar _wanted: When something expires that became known during a run.
     @ivar _failures: How often in a row the store could not answer.
+    @ivar _limit: How many endings the next batch has at the most: so many that
+        it holds the reactor for a few milliseconds.
     """
 
     _log = Logger()
@@ -80,6 +82,7 @@ class Sweeper:
         self._at = 0.0
         self._wanted = inf
         self._failures = 0
+        self._limit = BATCH
 
     def start(self) -> None:
         """
@@ -146,11 +149,24 @@ class Sweeper:
         """
 
         def tell(claim: Claim) -> Claim:
+            began = self._clock.seconds()
             for ending in claim.endings:
                 self._tell(ending)
+            self._learn(self._clock.seconds() - began)
             return claim
 
-        return self._store.claimExpired(BATCH).addCallback(tell)
+        return self._store.claimExpired(self._limit).addCallback(tell)
+
+    def _learn(self, seconds: float) -> None:
+        """
+        Find out from one batch how large the next one may be.
+
+        @param seconds: How long it took to tell of it.
+        """
+        if seconds > SLICE:
+            self._limit = max(CHUNK, self._limit // 2)
+        elif seconds < SLICE / 2:
+            self._limit = min(BATCH, 2 * self._limit)
 
     def _claimed(self, claim: Claim) -> None:
         """
