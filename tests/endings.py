@@ -42,6 +42,7 @@ from txsessions import SessionManager
 from txsessions.courier import INTERVAL, LEASE
 from txsessions.errors import SessionNotFound, StoreUnavailable
 from txsessions.lifetime import EVICTED, IDLE, LOGOUT, REVOKED
+from txsessions.patience import PatientStore
 from txsessions.record import Change, Record
 from txsessions.stores import openStore
 
@@ -216,6 +217,8 @@ class Trial:
         Sessions end in all other ways while workers are killed.
         """
         manager = SessionManager(self._store, reactor, sessionTimeout=3600, maxSessionsPerKey=CAP)
+        # What has become of each has to be known, on whatever machine.
+        manager.store = PatientStore(manager.store._store, manager.clock, 60.0, 60.0)
         owners = max(2, self._plan.sessions // (2 * CAP))
         end = time.time() + self._plan.window
         killing = Deferred.fromCoroutine(staff.killUntil(end, self._plan.interval))
