@@ -227,17 +227,16 @@ class LiveSession(StoredSession):
         @return: A L{Deferred} that fires with L{None} when the store has heard
             of its touch; C{None} if there is nothing to wait for.
         """
-        isActive = self._bound is not None and self._bound.areActive() and self._isInTime()
-        if isActive:
+        if self._bound is not None and self._bound.areActive() and self._isInTime():
             self.touch()
         reason = lifetime.endReason(self, self._seconds())
-        if self._tracker is None and not isActive:
-            # One that was never tracked needs no tracker to end.
-            self.ended(reason or lifetime.IDLE)
-        elif not self.isStored() and reason is None:
+        if not self.isStored() and reason is None:
             self.watch()
-        elif not self.isStored():
-            self._tracker.finish(reason or lifetime.IDLE)
+        elif reason is not None and self._tracker is None:
+            # One that was never tracked needs no tracker to end.
+            self.ended(reason)
+        elif reason is not None and not self.isStored():
+            self._track().finish(reason)
         elif reason is not None:
             self.site.sessionDue(self)
         else:
