@@ -1,11 +1,14 @@
 """
 How long the reactor is held when very many sessions expire at once.
 
-C{python benchmarks/stall.py [--sessions N] [--rounds N] [VARIANT...]}
+C{python benchmarks/stall.py [--sessions N] [--rounds N] [--beside] [VARIANT...]}
 
 Makes so many sessions that all expire at the same moment, each variant in a process
 of its own, and measures by a heartbeat of 5 milliseconds how late the reactor was at
-the most, and how long it took until all were told of it.  The variants:
+the most, and how long it took until all were told of it.  With C{--beside} another
+process asks for pages meanwhile, a hundred in a second, each with a session; it measures
+how long after its time each was answered (so that a reactor that is held makes all of
+them late that were to come then).  The variants:
 
   - C{stock}: C{twisted.web.server.Session}, each with a C{notifyOnExpire} callback;
   - C{live}: ours, the same way, and nothing stored;
@@ -17,10 +20,12 @@ from __future__ import annotations
 
 import argparse
 import gc
+import http.client
 import json
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +36,27 @@ from twisted.web import resource, server
 import txsessions
 from txsessions.record import Record
 from txsessions.stores.memory import MemoryStore
+
+RATE = 100
+"""
+How many pages are asked for in a second.
+"""
+
+CONNECTIONS = 20
+"""
+Over how many connections.
+"""
+
+IDLE = 4.0
+"""
+For how long they are asked for while nothing else is done, in seconds.
+"""
+
+QUIET = 6.0
+"""
+How long before the sessions expire that ends, in seconds: a little before their
+deadlines ours look whether the store has to hear of a touch.
+"""
 
 BEAT = 0.005
 """
@@ -79,6 +105,105 @@ class Heart:
         reactor.callLater(BEAT, self.beat)
 
 
+class Visit(resource.Resource):
+    """
+    A page that uses a session.
+    """
+
+    isLeaf = True
+
+    def render_GET(self, request: Any) -> bytes:
+        """
+        Use it.
+        """
+        request.getSession()
+        return b"ok"
+
+
+class Visitor:
+    """
+    The process that asks for pages.
+    """
+
+    def __init__(self, site: Any) -> None:
+        self._port = reactor.listenTCP(0, site, interface="127.0.0.1")
+        self._process: Any = None
+
+    def start(self) -> None:
+        """
+        Begin to ask.
+        """
+        command = [sys.executable, __file__, "--ask", str(self._port.getHost().port)]
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe)
+
+    def stop(self) -> None:
+        """
+        Ask no more; what has been asked is still to be answered.
+        """
+        self._process.stdin.close()
+
+    def latencies(self, end: float, total: float) -> dict[str, float]:
+        """
+        What was measured: before the sessions expired, and while they were told.
+
+        @param end: When they expired.
+        @param total: How long it took to tell all.
+        """
+        rows = json.loads(self._process.stdout.read())
+        self._process.wait()
+        idle = [latency for due, latency in rows[RATE // 2 :] if due + latency < end - QUIET]
+        busy = [latency for due, latency in rows if end <= due <= end + total]
+        return {"idle": p99(idle), "p99": p99(busy), "asked": len(busy)}
+
+
+def p99(latencies: list[float]) -> float:
+    """
+    So long one in a hundred takes, or longer.
+    """
+    return sorted(latencies)[len(latencies) * 99 // 100] if latencies else 0.0
+
+
+def ask(port: int) -> None:
+    """
+    Ask for pages over several connections until the standard input is closed, and print
+    for each when it was to be asked for, and how long after that it was answered.
+    """
+    rows: list[tuple[float, float]] = []
+    isOver = threading.Event()
+    begun = time.time()
+    threads = [
+        threading.Thread(target=askInTurn, args=(port, begun + number / RATE, rows, isOver))
+        for number in range(CONNECTIONS)
+    ]
+    for thread in threads:
+        thread.start()
+    sys.stdin.read()
+    isOver.set()
+    for thread in threads:
+        thread.join()
+    print(json.dumps(sorted(rows)))
+
+
+def askInTurn(port: int, due: float, rows: list[Any], isOver: threading.Event) -> None:
+    """
+    Ask for pages over one connection.
+    """
+    connection, headers = http.client.HTTPConnection("127.0.0.1", port, timeout=60), {}
+    while not isOver.wait(max(0.0, due - time.time())):
+        try:
+            connection.request("GET", "/", headers=headers)
+            response = connection.getresponse()
+            response.read()
+        except (OSError, http.client.HTTPException):
+            return
+        cookie = response.getheader("Set-Cookie")
+        if cookie is not None:
+            headers = {"Cookie": cookie.partition(";")[0]}
+        rows.append((due, time.time() - due))
+        due += CONNECTIONS / RATE
+
+
 class Endings:
     """
     Counts the sessions that are told of their end.
@@ -99,7 +224,7 @@ class Endings:
 
 def live(site: Any, count: int, end: float, tell: Callable[[], object]) -> list[Any]:
     """
-    Live sessions with a callback each.
+    Make live sessions with a callback each.
     """
     sessions = []
     for _ in range(count):
@@ -112,11 +237,13 @@ def live(site: Any, count: int, end: float, tell: Callable[[], object]) -> list[
     return sessions
 
 
-def stock(count: int, end: float, tell: Callable[[], object]) -> None:
+def stock(count: int, end: float, tell: Callable[[], object]) -> Any:
     """
     Stock Twisted.
     """
-    live(server.Site(resource.Resource()), count, end, tell)
+    site = server.Site(Visit())
+    live(site, count, end, tell)
+    return site
 
 
 def ourSite(tell: Callable[[], object] = lambda: None) -> txsessions.Site:
@@ -133,28 +260,32 @@ def ourSite(tell: Callable[[], object] = lambda: None) -> txsessions.Site:
             tell()
             super().sessionEnded(sid, reason)
 
-    site = Site(resource.Resource(), sessionStore=MemoryStore())
+    site = Site(Visit(), sessionStore=MemoryStore())
     site.startFactory()
     return site
 
 
-def ourLive(count: int, end: float, tell: Callable[[], object]) -> None:
+def ourLive(count: int, end: float, tell: Callable[[], object]) -> Any:
     """
     See the documentation of the module.
     """
-    live(ourSite(), count, end, tell)
+    site = ourSite()
+    live(site, count, end, tell)
+    return site
 
 
-def both(count: int, end: float, tell: Callable[[], object]) -> None:
+def both(count: int, end: float, tell: Callable[[], object]) -> Any:
     """
     See the documentation of the module.
     """
-    for session in live(ourSite(), count, end, tell):
+    site = ourSite()
+    for session in live(site, count, end, tell):
         session.data["n"] = 1
         session.commit()
+    return site
 
 
-def stored(count: int, end: float, tell: Callable[[], object]) -> None:
+def stored(count: int, end: float, tell: Callable[[], object]) -> Any:
     """
     See the documentation of the module.
     """
@@ -164,37 +295,50 @@ def stored(count: int, end: float, tell: Callable[[], object]) -> None:
         record = Record(f"{number:032x}", bytes(32), now, now, end - now)
         site.sessionManager.store.createSession(record)
     site.sessionManager.wakeBy(end)
+    return site
 
 
 VARIANTS = {"stock": stock, "live": ourLive, "both": both, "stored": stored}
 
 
-def measure(variant: str, count: int) -> None:
+def measure(variant: str, count: int, isBeside: bool) -> None:
     """
     Measure one variant in this process, and print what came of it.
     """
+    calm = CALM + (IDLE + QUIET) * isBeside
     begun = time.perf_counter()
     VARIANTS[variant](count // SAMPLE, reactor.seconds() + 3600, lambda: None)
     # With more sessions each takes longer.
     warm = 3 * SAMPLE * (time.perf_counter() - begun)
-    end = reactor.seconds() + CALM + warm
+    end = reactor.seconds() + calm + warm
     heart = Heart()
 
     def done() -> None:
         total = reactor.seconds() - end
         # The last turn has not ended yet.
-        reactor.callLater(0.1, tell, total)
+        reactor.callLater(0.1, stop, total)
+
+    def stop(total: float) -> None:
+        if isBeside:
+            visitor.stop()
+        reactor.callLater(0.5 * isBeside, tell, total)
 
     def tell(total: float) -> None:
-        print(json.dumps({"stall": heart.longest, "busy": heart.busiest, "total": total}))
+        figures = {"stall": heart.longest, "busy": heart.busiest, "total": total}
+        if isBeside:
+            figures.update(visitor.latencies(end, total))
+        print(json.dumps(figures))
         reactor.stop()
 
-    VARIANTS[variant](count, end, Endings(count, done).tell)
+    site = VARIANTS[variant](count, end, Endings(count, done).tell)
     gc.collect()
-    calm = end - reactor.seconds()
-    if calm < CALM / 2:
+    left = end - reactor.seconds()
+    if left < calm - CALM / 2:
         raise SystemExit(f"{variant}: it took too long to make {count} sessions")
-    reactor.callLater(calm - CALM / 2, heart.start)
+    if isBeside:
+        visitor = Visitor(site)
+        reactor.callLater(left - calm + CALM / 2, visitor.start)
+    reactor.callLater(left - CALM / 2, heart.start)
     reactor.run()
 
 
@@ -205,11 +349,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--sessions", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--beside", action="store_true", help="measure requests, too")
     parser.add_argument("--one", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--ask", type=int, help=argparse.SUPPRESS)
     parser.add_argument("variants", nargs="*", default=list(VARIANTS))
     options = parser.parse_args()
+    if options.ask:
+        ask(options.ask)
+        return
     if options.one:
-        measure(options.variants[0], options.sessions)
+        measure(options.variants[0], options.sessions, options.beside)
         return
     variants = list(dict.fromkeys(["stock", *options.variants]))
     figures: dict[str, list[dict[str, float]]] = {variant: [] for variant in variants}
@@ -217,6 +366,7 @@ def main() -> None:
         for variant in variants:
             print(f"round {number + 1} of {options.rounds}: {variant}", file=sys.stderr)
             command = [sys.executable, __file__, "--one", f"--sessions={options.sessions}", variant]
+            command += ["--beside"] if options.beside else []
             printed = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
             figures[variant].append(json.loads(printed))
     report(figures, options.sessions)
@@ -236,6 +386,21 @@ def report(figures: dict[str, list[dict[str, float]]], sessions: int) -> None:
         print(
             f"{variant:>10}{1000 * stall:>10.1f}{1000 * worst:>10.1f}{1000 * busy:>10.1f}"
             f"{total:>10.2f}{stockStall / stall:>10.1f}{stockTotal / total:>10.2f}"
+        )
+    if "idle" in next(iter(figures.values()))[0]:
+        reportLatencies(figures)
+
+
+def reportLatencies(figures: dict[str, list[dict[str, float]]]) -> None:
+    """
+    Print how long requests took, before and meanwhile.
+    """
+    titles = ("variant", "idle p99", "p99 ms", "ratio", "requests")
+    print("".join(f"{title:>10}" for title in titles))
+    for variant, rows in figures.items():
+        idle, busy, asked = (median(rows, name) for name in ("idle", "p99", "asked"))
+        print(
+            f"{variant:>10}{1000 * idle:>10.1f}{1000 * busy:>10.1f}{busy / idle:>10.1f}{asked:>10}"
         )
 
 
