@@ -6,7 +6,9 @@ go of.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, Protocol
+from weakref import WeakKeyDictionary, WeakSet
 
 from twisted.internet.defer import Deferred, DeferredList, inlineCallbacks, succeed
 from twisted.internet.interfaces import IReactorTime
@@ -16,7 +18,7 @@ from twisted.python.failure import Failure
 from .couriers import Couriers
 from .errors import StoreUnavailable
 from .event import CREATED, DESTROYED, REWORKED, SessionEvent
-from .interfaces import IConnectedStore, ISessionNotices, ISessionSweep
+from .interfaces import IConnectedStore, ISessionNotices, ISessionStore, ISessionSweep
 from .limit import SessionLimit
 from .managed import ManagedStore
 from .patience import Patience, PatientStore
@@ -69,12 +71,14 @@ class Custody:
     @ivar store: The store, which answers in time here.
     @ivar publisher: Tells of what this process does to sessions.
     @ivar couriers: Tell durable observers of what ends in any process.
-    @ivar isOwner: Whether this process is the only one that uses the store, so
-        that what it knows of a session is all there is to know.
+    @ivar isOwner: Whether the sessions of the store are alive in one place only,
+        so that what is known there of a session is all there is to know.
+    @ivar _users: All that take care of the same store, in this process.
     @ivar _hosts: Where sessions are alive.
     @ivar _unwatch: Ends the watch for endings in other processes; C{None}
         while there is none.
     @ivar _starts: How often it was started and not stopped.
+    @ivar _stops: How many stops are under way.
     """
 
     _log = Logger()
@@ -95,6 +99,8 @@ class Custody:
         self._hosts: list[Host] = []
         self._unwatch: Callable[[], None] | None = None
         self._starts = 0
+        self._stops = 0
+        self._share()
         sweep = ISessionSweep(store, None)
         self._sweeper = (
             None if sweep is None else Sweeper(sweep, clock, self.ended, self._beforeSweep)
@@ -112,22 +118,18 @@ class Custody:
         Sessions are alive there from now on.
         """
         self._hosts.append(host)
+        if len(self._hosts) > 1:
+            self._disown()
 
     def start(self) -> None:
         """
         Begin to end what has expired, at the time at which it expires; and to
-        hear of what ends in other processes.
+        hear of what ends in other processes.  While it is being stopped: after
+        that.
         """
         self._starts += 1
-        if self._starts > 1:
-            return
-        self.publisher.start()
-        notices = None if self.isOwner else ISessionNotices(self._store, None)
-        if notices is not None:
-            self._unwatch = notices.watchEndings(self._noticed, self._missed)
-        self.couriers.start()
-        if self._sweeper is not None:
-            self._sweeper.start()
+        if self._starts == 1 and not self._stops:
+            self._begin()
 
     @inlineCallbacks
     def stop(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
@@ -141,6 +143,29 @@ class Custody:
         self._starts = max(0, self._starts - 1)
         if self._starts:
             return
+        self._stops += 1
+        try:
+            yield self._end()
+        finally:
+            self._stops -= 1
+            if self._starts and not self._stops:
+                self._begin()
+
+    def _begin(self) -> None:
+        """
+        Start.
+        """
+        self.publisher.start()
+        self._watch()
+        self.couriers.start()
+        if self._sweeper is not None:
+            self._sweeper.start()
+
+    @inlineCallbacks
+    def _end(self):  # type: ignore[no-untyped-def]  # inlineCallbacks
+        """
+        Stop.
+        """
         if self._unwatch is not None:
             unwatch, self._unwatch = self._unwatch, None
             unwatch()
@@ -150,7 +175,7 @@ class Custody:
         yield self.publisher.stop(GRACE)
         yield self.couriers.stop(GRACE)
         connected = IConnectedStore(self._store, None)
-        if connected is not None:
+        if connected is not None and not any(each._starts for each in self._users):
             yield self._grace.wait(connected.close()).addErrback(self._notDone)
 
     def sweep(self) -> Deferred[None]:
@@ -198,6 +223,36 @@ class Custody:
         if self.publisher.hasSubscribers:
             self._publish(DESTROYED, record.sid, record, ending.reason)
         self._noticed(record.sid, ending.reason)
+
+    def _share(self) -> None:
+        """
+        Where others in this process use the store as well, none of them is its
+        owner.
+        """
+        self._users: WeakSet[Custody] = WeakSet()
+        with suppress(TypeError):
+            # Whatever cannot be a key there is taken to be used here only.
+            self._users = _usersOf.setdefault(_innermost(self._store), self._users)
+        self._users.add(self)
+        if len(self._users) > 1:
+            for each in self._users:
+                each._disown()
+
+    def _disown(self) -> None:
+        """
+        The sessions of the store are alive in other places as well.
+        """
+        self.isOwner = False
+        if self._starts:
+            self._watch()
+
+    def _watch(self) -> None:
+        """
+        Hear of what ends elsewhere.
+        """
+        notices = None if self.isOwner else ISessionNotices(self._store, None)
+        if notices is not None and self._unwatch is None:
+            self._unwatch = notices.watchEndings(self._noticed, self._missed)
 
     def _publish(
         self, type: str, sid: str, record: Record | None = None, reason: str | None = None
@@ -252,3 +307,18 @@ class Custody:
         """
         failure.trap(StoreUnavailable)
         self._log.error("Stopping, although {error}.", error=failure.value)
+
+
+_usersOf: WeakKeyDictionary[Any, WeakSet[Custody]] = WeakKeyDictionary()
+"""
+Who takes care of each store, in this process.
+"""
+
+
+def _innermost(store: Any) -> Any:
+    """
+    The store that others may use too, in whatever it is wrapped.
+    """
+    while ISessionStore.providedBy(getattr(store, "store", None)):
+        store = store.store
+    return store
