@@ -5,10 +5,10 @@ Carries faults out.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 import attrs
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred, FirstError, gatherResults
 from twisted.internet.task import deferLater
 
 from .fault import (
@@ -21,8 +21,13 @@ from .fault import (
     KILL_WORKER,
     Fault,
 )
-from .process import Process
+from .process import PATIENCE, ChaosFailed, Process
 from .proxy import Proxy
+
+AGAIN: Final = 0.5
+"""
+How long it is until something that did not start is started again, in seconds.
+"""
 
 
 @attrs.frozen
@@ -68,7 +73,11 @@ class Mischief:
         """
         Carry out a plan.
         """
-        await gatherResults([Deferred.fromCoroutine(self._lane(lane)) for lane in lanes])
+        lines = [Deferred.fromCoroutine(self._lane(lane)) for lane in lanes]
+        try:
+            await gatherResults(lines, consumeErrors=True)
+        except FirstError as e:
+            e.subFailure.raiseException()
 
     async def _lane(self, faults: Sequence[Fault]) -> None:
         """
@@ -89,7 +98,7 @@ class Mischief:
             target = self._target(fault)
             await target.kill()
             await self._rest(fault.duration)
-            await target.start()
+            await self._restart(target)
         elif fault.kind in (FREEZE_WORKER, FREEZE_SERVER):
             target = self._target(fault)
             target.freeze()
@@ -98,6 +107,22 @@ class Mischief:
         else:
             assert self._proxy is not None
             await self._disturb(self._proxy, fault)
+
+    async def _restart(self, target: Process) -> None:
+        """
+        Start something again, as often as it takes: a worker that starts while the store
+        is away ends, and whoever watches over it starts it again.
+
+        @raise ChaosFailed: It takes too long.
+        """
+        end = self._since() + PATIENCE
+        while True:
+            try:
+                return await target.start()
+            except ChaosFailed:
+                if self._since() > end:
+                    raise
+            await self._rest(AGAIN)
 
     async def _disturb(self, proxy: Proxy, fault: Fault) -> None:
         """

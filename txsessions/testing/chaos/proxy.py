@@ -4,10 +4,11 @@ A TCP proxy that is as bad as a network can be.
 
 from __future__ import annotations
 
+from collections import deque
 from functools import partial
 from typing import Any, Final
 
-from twisted.internet.defer import maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
@@ -31,7 +32,7 @@ class Side(Protocol):
         self._proxy = proxy
         self.other: Side | None = None
         self._early: list[bytes] = []
-        self._waiting: list[bytes] = []
+        self._waiting: deque[tuple[bytes, Any]] = deque()
         self._due = 0.0
 
     def connectionMade(self) -> None:
@@ -57,21 +58,23 @@ class Side(Protocol):
             self.transport.write(data)
             return
         self._due = due
-        self._waiting.append(data)
-        reactor.callLater(max(0.0, due - reactor.seconds()), self._sendNext)
+        call = reactor.callLater(max(0.0, due - reactor.seconds()), self._sendNext)
+        self._waiting.append((data, call))
 
     def _sendNext(self) -> None:
         """
-        Send what waits longest, if there is still somebody to get it.
+        Send what waits longest.
         """
-        if self._waiting:
-            self.transport.write(self._waiting.pop(0))
+        data, _ = self._waiting.popleft()
+        self.transport.write(data)
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
         The other end is closed too.
         """
         self._proxy.sides.discard(self)
+        for _, call in self._waiting:
+            call.cancel()
         self._waiting.clear()
         if self.other is not None and not self._proxy.isDeaf:
             self.other.close()
@@ -137,6 +140,7 @@ class Proxy:
         self._listening: Any = None
         self.port = 0
         self.sides: set[Side] = set()
+        self._connecting: set[Deferred[Any]] = set()
         self.isDeaf = False
         self.delay = 0.0
 
@@ -152,8 +156,9 @@ class Proxy:
         """
         Stop listening, and drop all connections.
         """
-        self.isDeaf = False
-        self.drop()
+        self.hear()
+        for connecting in list(self._connecting):
+            connecting.cancel()
         if self._listening is not None:
             await maybeDeferred(self._listening.stopListening)
 
@@ -188,4 +193,10 @@ class Proxy:
         Connect somebody to the server.
         """
         connecting = self._endpoint.connect(Factory.forProtocol(partial(Side, self)))
-        connecting.addCallbacks(side.join, lambda _: side.abort())
+        self._connecting.add(connecting)
+
+        def settled(result: Any) -> Any:
+            self._connecting.discard(connecting)
+            return result
+
+        connecting.addBoth(settled).addCallbacks(side.join, lambda _: side.abort())

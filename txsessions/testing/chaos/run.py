@@ -28,9 +28,9 @@ from .process import ChaosFailed, until
 from .site import Site
 from .worker import Worker
 
-TABS: Final = 2
+TABS: Final = 4
 """
-How many tabs a browser has.
+How many tabs a browser has: so many clients share a session.
 """
 
 PATIENCE: Final = 30.0

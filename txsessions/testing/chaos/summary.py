@@ -49,8 +49,8 @@ def text(run: Run) -> str:
         f"{plan.store}: {plan.seconds:g} s, {plan.workers} workers, {plan.clients} clients, "
         f"seed {plan.seed}",
         run.site.figures.line(),
-        f"{found['acknowledged']['sessions']:,} sessions, {found['acknowledged']['log-ins']:,} log-ins, "
-        f"{found['unsent']:,} requests not sent",
+        f"{found['acknowledged']['sessions']:,} sessions, "
+        f"{found['acknowledged']['log-ins']:,} log-ins, {found['unsent']:,} requests not sent",
         f"latency: p50 {found['p50'] * 1000:.0f} ms, p99 {found['p99'] * 1000:.0f} ms, "
         f"slowest {found['slowest']:.2f} s",
         f"endings: {found['ended']:,} acknowledged, {found['told']:,} told, "
