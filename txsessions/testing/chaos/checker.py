@@ -118,7 +118,8 @@ def counted(history: History) -> Found:
         high = sum(add.start < each.end and add.outcome != NONE for add in adds)
         if not low <= each.total <= high:
             text = f"it is {each.total}, and should be {low} to {high}"
-            yield Anomaly(COUNT, text, history.name, [*adds[-8:], each])
+            before = [add for add in adds if add.start < each.end and add is not each]
+            yield Anomaly(COUNT, text, history.name, [*before[-6:], each])
     made = Counter(each.total for each in adds if each.isDone)
     for total, times in made.items():
         if times > 1:

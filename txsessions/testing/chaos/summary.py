@@ -83,9 +83,11 @@ def _verdict(run: Run) -> list[str]:
             f"fewer than {300 / max(writes, 1):.2g} % (95 % upper bound, 3/N)"
         ]
     kinds = Counter(each.kind for each in run.anomalies)
-    stories = [each.story() for each in run.anomalies[:STORIES]]
-    if len(run.anomalies) > STORIES:
-        stories.append(f"… and {len(run.anomalies) - STORIES} more")
+    # What went wrong once goes wrong for whoever looks later.
+    firsts = {(each.kind, each.session): each for each in reversed(run.anomalies)}
+    stories = [each.story() for each in list(firsts.values())[:STORIES]]
+    if len(run.anomalies) > len(stories):
+        stories.append(f"… and {len(run.anomalies) - len(stories)} more; --json has all")
     return [
         f"{len(run.anomalies)} ANOMALIES: "
         + ", ".join(f"{kind} ({times})" for kind, times in kinds.most_common()),
