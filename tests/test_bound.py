@@ -386,3 +386,57 @@ class TestKinds:
         assert len(session._bound) == 0
         with pytest.raises(ConnectionDone):
             resultOf(response)
+
+
+class Broken:
+    """
+    A connection that answers nothing, and cannot be closed.
+    """
+
+    @property
+    def connected(self) -> bool:
+        raise RuntimeError("nobody knows")
+
+    def loseConnection(self) -> None:
+        raise RuntimeError("it does not close")
+
+
+def newSession(it: Any) -> Any:
+    """
+    The session of one more visitor.
+    """
+    made: list[Any] = []
+    it.get(it.browser(), lambda request: made.append(request.getSession()) or b"")
+    return made[0]
+
+
+class TestBroken:
+    """
+    Connections that raise.
+    """
+
+    def test_isOpen(self, scene):
+        """
+        One that cannot say whether it is open keeps nothing alive, and does not keep other
+        sessions from ending.
+        """
+        it = scene()
+        ended = []
+        for number in range(3):
+            session = newSession(it)
+            session.notifyOnExpire(lambda number=number: ended.append(number))
+            session.bind(Broken(), isActivity=True)
+        it.clock.advance(900)
+        it.clock.advance(0)
+        assert sorted(ended) == [0, 1, 2]
+        it.errors.flush("nobody knows", "it does not close")
+
+    def test_ended(self, scene):
+        """
+        One that is bound to a session that has ended, and cannot be closed, hurts nobody either.
+        """
+        it = scene()
+        session = stored(it)
+        resultOf(session.logOut())
+        session.bind(Broken())
+        it.errors.flush("it does not close")

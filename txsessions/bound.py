@@ -13,6 +13,8 @@ from zope.interface import implementer
 
 from .interfaces import ISessionConnection
 
+_log = Logger()
+
 
 @implementer(ISessionConnection)
 class ClosableConnection:
@@ -91,6 +93,29 @@ def connectionOf(connection: Any) -> Any:
     )
 
 
+def close(closable: Any) -> None:
+    """
+    Close a connection; what goes wrong hurts nobody.
+
+    @param closable: As L{connectionOf} gives it.
+    """
+    try:
+        closable.loseConnection()
+    except Exception:
+        _log.failure("Closing a connection at the end of its session failed.")
+
+
+def _isOpen(closable: Any) -> bool:
+    """
+    Whether a connection is open; one that cannot say so is not.
+    """
+    try:
+        return bool(closable.isOpen())
+    except Exception:
+        _log.failure("A connection could not say whether it is open; it is taken to be closed.")
+        return False
+
+
 class BoundConnections:
     """
     The connections of one session.
@@ -100,8 +125,6 @@ class BoundConnections:
     """
 
     __slots__ = ("_active", "_bound")
-
-    _log = Logger()
 
     def __init__(self) -> None:
         self._bound: dict[int, tuple[Any, Any]] = {}
@@ -135,8 +158,9 @@ class BoundConnections:
         any more are forgotten.
         """
         for name in list(self._active):
-            if not self._bound[name][1].isOpen():
-                self.unbind(self._bound[name][0])
+            connection, closable = self._bound[name]
+            if not _isOpen(closable):
+                self.unbind(connection)
         return bool(self._active)
 
     def close(self) -> None:
@@ -146,7 +170,4 @@ class BoundConnections:
         bound, self._bound = self._bound, {}
         self._active.clear()
         for _, each in bound.values():
-            try:
-                each.loseConnection()
-            except Exception:
-                self._log.failure("Closing a connection at the end of its session failed.")
+            close(each)
