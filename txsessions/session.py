@@ -15,7 +15,7 @@ from twisted.web.http import Request
 from zope.interface import implementer
 
 from . import lifetime
-from .bound import BoundConnections, connectionOf
+from .bound import BoundConnections, close, connectionOf
 from .data import SessionData
 from .errors import CookieTooLate, SessionEnded, SessionError
 from .interfaces import ISession
@@ -73,7 +73,7 @@ class Session(LiveSession):
         See L{ISession.bind}.
         """
         if self.endReason is not None and self._ending is None:
-            connectionOf(connection).loseConnection()
+            close(connectionOf(connection))
             return
         if self._bound is None:
             self._bound = BoundConnections()
@@ -215,7 +215,8 @@ class Session(LiveSession):
         A token that was made a moment ago, and that no request has brought
         back, is new enough for a second request that wants one: two tabs that
         log in at the same time must not throw away each other's cookies.  Not
-        so for another owner: whoever got that token was not let in as him.
+        so for another owner: whoever got that token was not let in as him; nor
+        for a log-in in the request that got it, whose moment is to be kept.
         """
         tracker, actor = self._track(), self._actor()
         if actor is not None and actor.startedWriting:
@@ -224,7 +225,8 @@ class Session(LiveSession):
                 "call rework() or logIn() before the first write()"
             )
         isForOwner = sessionKey is UNCHANGED or sessionKey == self.sessionKey
-        if self.isTokenUnseen and self.holders and isForOwner:
+        isOwn = sessionKey is not UNCHANGED and actor is not None and actor is self.reworker
+        if self.isTokenUnseen and self.holders and isForOwner and not isOwn:
             if id(self.reworker) not in self.holders:
                 # Who was to tell the browser has gone, told or not.
                 self.reworker = actor
