@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from scenes import (
     COOKIE,
     SharedStore,
@@ -15,7 +16,7 @@ from scenes import (
 from twisted.internet.task import Clock
 from twisted.web import server
 
-from txsessions import Session, Site
+from txsessions import Session, SessionManager, Site
 
 
 class TestFactory:
@@ -184,3 +185,66 @@ class TestFactory:
         own.advance(1)
         assert told == [1]
         assert session.uid not in it.site.sessions
+
+
+class TestTimeouts:
+    """
+    How long a session lives: the manager says so, unless somebody closer does.
+    """
+
+    def liveOf(self, it: Any, factory: Any) -> tuple[float, float | None]:
+        """
+        The time-outs of a session from this factory, where the manager says 300 and 3000 seconds.
+        """
+        site = it.makeSite()
+        site.sessionFactory = factory
+        site.sessionManager = SessionManager(
+            it.store, it.clock, sessionTimeout=300, absoluteTimeout=3000
+        )
+        browser, sessions = it.browser(site), []
+        it.get(browser, lambda request: sessions.append(request.getSession()) or b"")
+        (record,) = it.memory._records.values()
+        (session,) = sessions
+        assert record.sessionTimeout == session.sessionTimeout
+        assert record.absoluteTimeout == session.absoluteTimeout
+        return record.sessionTimeout, record.absoluteTimeout
+
+    def test_manager(self, scene):
+        """
+        The manager says it for sessions of our class, and of one that says nothing.
+        """
+
+        class Silent(Session):
+            pass
+
+        assert self.liveOf(scene(), Session) == (300, 3000)
+        assert self.liveOf(scene(), Silent) == (300, 3000)
+
+    @pytest.mark.parametrize("seconds", [60, 900])
+    def test_class(self, scene, seconds):
+        """
+        A class that says it goes before, also where it says what is usual.
+        """
+
+        class Says(Session):
+            sessionTimeout = seconds
+            absoluteTimeout = None
+
+        class Inherits(Says):
+            pass
+
+        assert self.liveOf(scene(), Says) == (seconds, None)
+        assert self.liveOf(scene(), Inherits) == (seconds, None)
+
+    @pytest.mark.parametrize("seconds", [60, 900])
+    def test_instance(self, scene, seconds):
+        """
+        So does what a sessionFactory sets on a session.
+        """
+
+        def make(site, uid):
+            session = Session(site, uid)
+            session.sessionTimeout = seconds
+            return session
+
+        assert self.liveOf(scene(), make) == (seconds, 3000)

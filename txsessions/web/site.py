@@ -23,6 +23,7 @@ from ..livesession import RETRY
 from ..manager import SessionManager
 from ..record import Record
 from ..session import Session
+from ..storedsession import StoredSession
 from ..stores.memory import MemoryStore
 from ..token import sidOf
 from .live import LiveSessions
@@ -163,12 +164,11 @@ class SessionSiteMixin(_Site):
     def _setTimeouts(self, session: Any) -> None:
         """
         Let a session live as long as the manager says, unless its class says
-        something.
+        something, or its C{sessionFactory} has.
         """
-        kind, manager = type(session), self.sessionManager
         for name in ("sessionTimeout", "absoluteTimeout"):
-            timeout = getattr(manager, name)
-            if timeout is not None and getattr(kind, name, None) == getattr(Session, name):
+            timeout = getattr(self.sessionManager, name)
+            if timeout is not None and not _saysItself(session, name):
                 setattr(session, name, timeout)
 
     def newToken(self) -> bytes:
@@ -403,6 +403,17 @@ class SessionSiteMixin(_Site):
                 "let it begin with txsessions.SessionRequestMixin, as in "
                 f"class {factory.__name__}(SessionRequestMixin, twisted.web.server.Request)"
             )
+
+
+def _saysItself(session: Any, name: str) -> bool:
+    """
+    Whether a session, or a class of it that is the application's, has this
+    attribute; also where it has the value that is usual.
+    """
+    if name in getattr(session, "__dict__", {}):
+        return True
+    places = (kind for kind in type(session).__mro__ if name in vars(kind))
+    return next(places, server.Session) not in (StoredSession, server.Session)
 
 
 class Site(SessionSiteMixin, server.Site):  # type: ignore[misc]  # the mixin's base is for types only
