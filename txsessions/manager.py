@@ -122,6 +122,7 @@ class SessionManager(Custody):
         self.sessionTimeout = _positive("sessionTimeout", sessionTimeout)
         self.absoluteTimeout = _positive("absoluteTimeout", absoluteTimeout)
         self.reworkInterval = _positive("reworkInterval", reworkInterval)
+        _checkOptions(limits, notes, idFactory, entropy)
         self.limits = limits
         if keys is None and (encryptData or plainUntil is not None):
             raise ValueError("encryptData needs keys, and plainUntil is for nothing else")
@@ -143,10 +144,8 @@ class SessionManager(Custody):
 
                 inner = EncryptingStore(inner, ring, plainUntil, entropy)
         self.tokens = Tokens(entropy, idFactory, sealer)
-        limit = None
-        if maxSessionsPerKey is not None:
-            limit = SessionLimit(maxSessionsPerKey, onExceed)
-        super().__init__(inner, self.clock, limit)
+        limit = SessionLimit(1 if maxSessionsPerKey is None else maxSessionsPerKey, onExceed)
+        super().__init__(inner, self.clock, None if maxSessionsPerKey is None else limit)
         self._registry = Registry(self, sessionTimeout or TIMEOUT, absoluteTimeout, notes)
 
     def create(
@@ -316,9 +315,25 @@ def _positive(name: str, seconds: float | None) -> float | None:
     """
     Refuse an interval that would end everything at once.
     """
-    if seconds is not None and not seconds > 0:
+    isNumber = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+    if seconds is not None and not (isNumber and seconds > 0):
         raise ValueError(f"{name} is a number of seconds above 0, or None")
     return seconds
+
+
+def _checkOptions(limits: object, notes: object, idFactory: object, entropy: object) -> None:
+    """
+    Refuse what would go wrong only when somebody has a session.
+    """
+    if not isinstance(limits, SizeLimits):
+        raise TypeError(f"limits is a SizeLimits, not {type(limits).__name__}")
+    isList = isinstance(notes, Collection) and not isinstance(notes, (str, bytes))
+    if not (isList and all(isinstance(key, str) for key in notes)):  # type: ignore[attr-defined]
+        raise TypeError('notes is a list of keys of the data, such as ["device"]')
+    if not (idFactory is None or callable(idFactory)):
+        raise TypeError(f"idFactory is called for each id: it is no {type(idFactory).__name__}")
+    if not callable(entropy):
+        raise TypeError(f"entropy is called for random bytes: it is no {type(entropy).__name__}")
 
 
 def _orElse(failure: Failure, default: Any) -> Any:
