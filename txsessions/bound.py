@@ -105,17 +105,6 @@ def close(closable: Any) -> None:
         _log.failure("Closing a connection at the end of its session failed.")
 
 
-def _isOpen(closable: Any) -> bool:
-    """
-    Whether a connection is open; one that cannot say so is not.
-    """
-    try:
-        return bool(closable.isOpen())
-    except Exception:
-        _log.failure("A connection could not say whether it is open; it is taken to be closed.")
-        return False
-
-
 class BoundConnections:
     """
     The connections of one session.
@@ -159,8 +148,13 @@ class BoundConnections:
         """
         for name in list(self._active):
             connection, closable = self._bound[name]
-            if not _isOpen(closable):
-                self.unbind(connection)
+            try:
+                if not closable.isOpen():
+                    self.unbind(connection)
+            except Exception:
+                # It is closed with the others, but keeps nothing alive.
+                self._active.discard(name)
+                _log.failure("A bound connection could not say whether it is open.")
         return bool(self._active)
 
     def close(self) -> None:
