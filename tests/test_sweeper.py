@@ -12,14 +12,14 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 
-from txsessions.duties import BATCH
+from txsessions.duties import BATCH, CHUNK
 from txsessions.errors import StoreUnavailable
 from txsessions.lifetime import IDLE
 from txsessions.record import Change, Record
 from txsessions.stores.claim import Claim
 from txsessions.stores.memory import MemoryStore
 from txsessions.sweeper import CLAIM_TIMEOUT, LONGEST_BACKOFF, LONGEST_REST, Sweeper
-from txsessions.testing import FailingStore, HangingStore, RecordingStore
+from txsessions.testing import FailingStore, HangingStore, RecordingStore, resultOf
 
 
 class Sweep:
@@ -362,3 +362,38 @@ class TestErrors:
         sweep.sweeper.start()
         assert sweep.events[0]["log_failure"].check(ZeroDivisionError)
         assert len(sweep.clock.getDelayedCalls()) == 1
+
+
+class SlowTelling:
+    """
+    Takes its time, on the clock of a test, for each ending.
+    """
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self.seconds = seconds
+
+    def __call__(self, ending: object) -> None:
+        self._clock.rightNow += self.seconds
+
+
+def test_learns() -> None:
+    """
+    Where telling takes long the batches become smaller, so that the reactor is not held;
+    and larger again, when it no longer does.
+    """
+    clock = Clock()
+    store = RecordingStore(MemoryStore(clock))
+    tell = SlowTelling(clock, 0.001)
+    sweeper = Sweeper(store, clock, tell)
+    sweeper.start()
+    for tell.seconds, last in ((0.001, CHUNK), (0.0, BATCH)):
+        now = clock.seconds()
+        for number in range(3000):
+            resultOf(store.createSession(Record(f"{number:032x}", bytes(32), now, now, 10.0)))
+        store.calls.clear()
+        clock.advance(LONGEST_REST)
+        limits = [call.arguments[0] for call in store.calls if call.name == "claimExpired"]
+        assert limits[-1] == last
+        clock.advance(3600)
+    resultOf(sweeper.stop())

@@ -148,20 +148,25 @@ class Sweeper:
         Claim one batch, and tell what it brings in, however late.
         """
 
+        began = self._clock.seconds()
+        claiming = self._store.claimExpired(self._limit)
+        # A store in memory has held the reactor for it.
+        isHere = claiming.called
+
         def tell(claim: Claim) -> Claim:
-            began = self._clock.seconds()
+            start = began if isHere else self._clock.seconds()
             for ending in claim.endings:
                 self._tell(ending)
-            self._learn(self._clock.seconds() - began)
+            self._learn(self._clock.seconds() - start)
             return claim
 
-        return self._store.claimExpired(self._limit).addCallback(tell)
+        return claiming.addCallback(tell)
 
     def _learn(self, seconds: float) -> None:
         """
         Find out from one batch how large the next one may be.
 
-        @param seconds: How long it took to tell of it.
+        @param seconds: How long it held the reactor.
         """
         if seconds > SLICE:
             self._limit = max(CHUNK, self._limit // 2)
