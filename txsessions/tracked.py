@@ -4,7 +4,7 @@ What a tracker sees of its live session, and how that differs from a record.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final, Protocol
 
 import attrs
@@ -158,14 +158,14 @@ def changeOf(live: Tracked, record: Record) -> Change | None:
     What has changed in a session since its record was stored; C{None} for
     nothing but perhaps a touch.
     """
-    changed: dict[str, bytes] = {}
-    removed: set[str] = set()
+    changed: Mapping[str, bytes] = NOTHING
+    removed: Set[str] = frozenset()
     for part in live.parts():
         some, others = part.changes()
         if some:
-            changed.update(some)
+            changed = {**changed, **some} if changed else some
         if others:
-            removed.update(others)
+            removed = removed | others
     isAsBefore = (
         live.sessionKey == record.sessionKey
         and live.sessionTimeout == record.sessionTimeout
@@ -214,9 +214,8 @@ def dueChangeOf(live: Tracked, record: Record) -> Change | None:
     grown so old that it has to be written; or C{None}.
     """
     change = changeOf(live, record)
-    if change is None and live.lastModified - record.lastModified >= touchInterval(
-        record.sessionTimeout
-    ):
+    age = live.lastModified - record.lastModified
+    if change is None and age > 0 and age >= touchInterval(record.sessionTimeout):
         return Change(record.sid, lastModified=live.lastModified)
     return change
 

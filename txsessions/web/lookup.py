@@ -74,19 +74,20 @@ class SessionLookup:
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>} or
             L{UnknownKey<txsessions.errors.UnknownKey>}.
         """
-        for place, value in enumerate(values):
-            found = self._findOne(value, audience)
-            if isinstance(found, Deferred):
-                return found.addCallback(self._orFind, values[place + 1 :], audience)
-            if found is not None:
-                return self._orFind(found, values[place + 1 :], audience)
-        return None
+        if not values:
+            return None
+        found, others = self._findOne(values[0], audience), values[1:]
+        if not others:
+            return found
+        if isinstance(found, Deferred):
+            return found.addCallback(self._orFind, others, audience)
+        return self._orFind(found, others, audience)
 
     def _orFind(self, found: Any, values: Sequence[bytes], audience: bytes) -> Any:
         """
-        The session; or the one that the next tokens open.
+        The session; or the one that the other tokens open.
         """
-        if not values or not (found is None or _isFormer(found)):
+        if not (found is None or _isFormer(found)):
             return found
         other = self.find(values, audience)
         if isinstance(other, Deferred):
