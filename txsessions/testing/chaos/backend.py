@@ -32,12 +32,10 @@ class Backend:
     def __init__(self, text: str, directory: Path, reactor: Any) -> None:
         """
         @param text: A name of L{SERVERS}, or a store as C{--store} of C{twistd} has it.
-        @param directory: Where its files are, if it says nothing else.
+        @param directory: Where the files of its server are.
         """
         make = SERVERS.get(text)
         self._text = text
-        self._directory = directory
-        self._reactor = reactor
         self.server = None if make is None else make(directory / text, reactor)
         self.proxy = None if self.server is None else Proxy(reactor, self.server.port)
 
@@ -48,10 +46,7 @@ class Backend:
         """
         if self.server is not None and self.proxy is not None:
             return str(self.server.store(self.proxy.port))
-        kind, colon, path = self._text.partition(":")
-        # A relative path is the same one for all workers.
-        isPath = bool(path) and "=" not in path
-        return f"{kind}:{self._directory / path}" if isPath else f"{kind}{colon}{path}"
+        return self._text
 
     async def start(self) -> None:
         """

@@ -40,7 +40,7 @@ PATHS: Final = {
     PROBE: "read",
 }
 
-WEIGHTS: Final = {READ: 30, WRITE: 35, ADD: 20, PROBE: 8, LOGIN: 3, LOGOUT: 4}
+WEIGHTS: Final = {READ: 25, WRITE: 35, ADD: 20, PROBE: 8, LOGIN: 6, LOGOUT: 10}
 """
 How often a tab does what.  Only the first tab of a browser logs in and out: of two
 cookies that two log-ins bring, one is dead, which nobody could tell from a mistake.
@@ -176,9 +176,9 @@ class Browser:
             return
         end = self._site.reactor.seconds() + patience
         for _ in self._site.ports:
-            await tab.ask(history, READ)
-        while not (history.isEnded or history.isOver) and self._site.reactor.seconds() < end:
-            self._after(history, await tab.ask(history, LOGOUT))
+            await self._insist(tab, history, READ, end)
+        if not history.isOver:
+            await self._insist(tab, history, LOGOUT, end)
         for _ in self._site.ports:
             await tab.probe(history)
         self._retire(history)
@@ -233,6 +233,16 @@ class Browser:
         if kind in (READ, WRITE) and self._random.random() < SLOWLY:
             arguments["slow"] = f"{self._random.uniform(*SLOW):.3f}"
         self._after(history, await tab.ask(history, kind, **arguments))
+
+    async def _insist(self, tab: Tab, history: History, kind: str, end: float) -> None:
+        """
+        Ask until there is an answer, or it is too late.
+        """
+        while self._site.reactor.seconds() < end:
+            operation = await tab.ask(history, kind)
+            self._after(history, operation)
+            if operation.outcome in (DONE, NONE):
+                return
 
     def _after(self, history: History, operation: Operation) -> None:
         """

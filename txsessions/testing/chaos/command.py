@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from random import randrange
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import attrs
 from twisted.internet.defer import Deferred
@@ -26,6 +26,11 @@ from .process import ChaosFailed
 from .run import Plan, Run
 
 DEFAULTS: Any = attrs.fields(Plan)
+
+INTERRUPTED: Final = 130
+"""
+The status of a run that somebody has interrupted, as shells have it.
+"""
 
 
 class Options(BaseOptions):
@@ -106,15 +111,25 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         options.parseOptions(arguments)
     except UsageError as e:
         _fail(str(e))
+    statuses: list[int] = []
+
+    async def run(reactor: Any) -> None:
+        statuses.append(await perform(reactor, options, Path(directory)))
+
     with tempfile.TemporaryDirectory(prefix="txsessions-chaos-") as directory:
-        react(lambda reactor: Deferred.fromCoroutine(perform(reactor, options, Path(directory))))
+        try:
+            react(lambda reactor: Deferred.fromCoroutine(run(reactor)))
+        except SystemExit as e:
+            # Without a failure and without a result somebody has interrupted it.
+            raise SystemExit(e.code or (statuses or [INTERRUPTED])[0]) from None
 
 
-async def perform(reactor: Any, options: Any, directory: Path) -> None:
+async def perform(reactor: Any, options: Any, directory: Path) -> int:
     """
     Do a run.
 
-    @raise SystemExit: It is over; with the status.
+    @return: The status.
+    @raise SystemExit: It could not be done.
     """
     if options["keep"] is not None:
         directory = Path(options["keep"]).resolve()
@@ -128,7 +143,7 @@ async def perform(reactor: Any, options: Any, directory: Path) -> None:
     if options["plot"] is not None:
         Path(options["plot"]).write_text(picture(run))
     print(json.dumps(summary.content(run), indent=1) if options["json"] else summary.text(run))
-    raise SystemExit(1 if run.anomalies else 0)
+    return 1 if run.anomalies else 0
 
 
 def picture(run: Run) -> str:

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,6 +30,8 @@ class PostgresServer(Process):
     """
 
     def __init__(self, directory: Path, reactor: Any) -> None:
+        if find_spec("psycopg") is None:
+            raise ChaosFailed("psycopg is not installed: the extra [postgres] brings it")
         # Where its own user may go, which no directory of root's is.
         self._root = Path(tempfile.mkdtemp(prefix="txsessions-chaos-"))
         super().__init__(self._root / "postgres", reactor)

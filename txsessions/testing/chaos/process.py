@@ -41,12 +41,13 @@ class Process:
     """
     A process that can be hit.
 
-    @ivar directory: Where it runs; what it writes is in C{output} there.
+    @ivar directory: What it writes is in C{output} there.
+    @ivar place: Where it runs; there as well, unless somebody says something else.
     """
 
     def __init__(self, directory: Path, reactor: Any) -> None:
         directory.mkdir(parents=True, exist_ok=True)
-        self.directory = directory
+        self.directory = self.place = directory
         self._reactor = reactor
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -81,7 +82,7 @@ class Process:
         with open(self.directory / "output", "ab") as output:
             self._process = subprocess.Popen(
                 self.arguments(),
-                cwd=self.directory,
+                cwd=self.place,
                 env={**os.environ, **self.environment()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

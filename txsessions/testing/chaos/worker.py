@@ -40,6 +40,8 @@ class Worker(Process):
         """
         super().__init__(directory, reactor)
         self.port = freePort()
+        # A path in the text of the store is the same for all of them.
+        self.place = directory.parent
         self._store = store
         self._notebook = notebook
 
