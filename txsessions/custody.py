@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .couriers import Couriers
-from .errors import StoreUnavailable
+from .errors import StoreTimedOut, StoreUnavailable
 from .event import CREATED, DESTROYED, REWORKED, SessionEvent
 from .interfaces import IConnectedStore, ISessionNotices, ISessionStore, ISessionSweep
 from .limit import SessionLimit
@@ -32,6 +32,13 @@ GRACE: Final = 10.0
 """
 How long a store that is to be let go of may take for each of the steps, in
 seconds: twice as long as a write may take.
+"""
+
+
+ROOM: Final = 2.0
+"""
+How long a log-in waits for those sessions to end that have expired, in seconds:
+less than a write may take.
 """
 
 
@@ -93,6 +100,7 @@ class Custody:
         self._clock = clock
         self.store = PatientStore(ManagedStore(store, limit, self), clock)
         self._grace = Patience(clock, GRACE)
+        self._room = Patience(clock, ROOM)
         self.publisher = EventPublisher(clock)
         self.couriers = Couriers(store, clock)
         self.isOwner = not getattr(store, "isMultiprocessSafe", False)
@@ -186,6 +194,13 @@ class Custody:
             when the store could not answer.
         """
         return succeed(None) if self._sweeper is None else self._sweeper.run()
+
+    def makeRoom(self) -> Deferred[Any]:
+        """
+        See L{txsessions.managed.Told}.  The sweep may have to wait for a session
+        that waits for this, so this does not wait without end.
+        """
+        return self._room.wait(self.sweep()).addErrback(lambda failure: failure.trap(StoreTimedOut))
 
     def wakeBy(self, time: float) -> None:
         """

@@ -10,11 +10,13 @@ from typing import Any, Final, Protocol
 import attrs
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
+from twisted.python.runtime import seconds
 from zope.interface import implementer
 
-from .errors import StoreUnusable
+from .errors import StoreUnusable, TooManySessions
 from .interfaces import ISessionIndex, ISessionOwners, ISessionStore
-from .lifetime import REVOKED
+from .lifetime import REVOKED, endReason
 from .limit import SessionLimit
 from .record import AUTHENTICATED, UNCHANGED, Change, Record
 from .stores.claim import Ending, LogIn
@@ -51,6 +53,13 @@ class Told(Protocol):
         """
         A session has been ended, and it was given to this caller.  Must not
         raise.
+        """
+
+    def makeRoom(self) -> Deferred[Any]:
+        """
+        End what has expired by now.
+
+        @return: A L{Deferred} that fires when that is done, or takes too long.
         """
 
 
@@ -136,6 +145,7 @@ class ManagedStore:
             answer = self._store.saveSession(change).addCallback(LogIn)
         else:
             answer = self._owners.logInSession(change, limit or self._limit)
+            answer.addErrback(self._refused, change, limit or self._limit)
         return answer.addCallback(self._loggedIn, change)
 
     def endSessions(
@@ -177,6 +187,29 @@ class ManagedStore:
             await self._store.deleteSession(record.sid, REVOKED)
             raise
         return True
+
+    def _refused(
+        self, failure: Failure, change: Change, limit: SessionLimit | None
+    ) -> Deferred[LogIn]:
+        """
+        There was no room; unless some of it is taken by what has expired.
+        """
+        failure.trap(TooManySessions)
+        return Deferred.fromCoroutine(self._logInAgain(failure, change, limit))
+
+    async def _logInAgain(
+        self, failure: Failure, change: Change, limit: SessionLimit | None
+    ) -> LogIn:
+        """
+        Let an owner in, once those of his sessions have ended that have expired.
+        """
+        assert self._owners is not None and isinstance(change.sessionKey, str)
+        others = await self.findSessions(change.sessionKey)
+        now = seconds() if self.clock is None else self.clock.seconds()
+        if all(endReason(each, now) is None for each in others):
+            failure.raiseException()
+        await self._told.makeRoom()
+        return await self._owners.logInSession(change, limit)
 
     def _created(self, isNew: bool, record: Record) -> bool:
         """
