@@ -58,6 +58,13 @@ class Tokens:
         self._parse = parse if idFactory is None else parseAny
 
     @property
+    def areOfOwnForm(self) -> bool:
+        """
+        Whether the application makes the ids.
+        """
+        return self._idFactory is not None
+
+    @property
     def isSealing(self) -> bool:
         """
         Whether what people hold is something else than the token.

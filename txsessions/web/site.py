@@ -116,6 +116,8 @@ class SessionSiteMixin(_Site):
         if self._sessionManager is not None:
             raise SessionError("the site has a manager already: set another one before it is used")
         self._sessionManager = manager
+        if manager.tokens.areOfOwnForm:
+            self.sessionLookup = SessionLookup(self, acceptsAnyForm=True)
         manager.join(self)
 
     @property
@@ -177,8 +179,10 @@ class SessionSiteMixin(_Site):
 
         @raise SessionError: The source of randomness repeats itself.
         """
+        tokens = self.sessionManager.tokens
+        make = tokens.new if tokens.areOfOwnForm else self._mkuid
         for _ in range(MAXIMUM_COLLISIONS + 1):
-            uid = self._mkuid()
+            uid = make()
             if self.sessions.bySid(sidOf(uid)) is None and uid not in self.sessions:
                 return uid
         raise SessionError(REPEATED)
