@@ -29,6 +29,7 @@ from typing import Any
 import attrs
 from accounts import Account, Due
 from backends import BACKENDS, backend
+from endingplan import Plan
 from endingworker import NAME
 from killed import SLACK, tell
 from postgresserver import PostgresServer
@@ -39,7 +40,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import react
 
 from txsessions import SessionManager
-from txsessions.courier import INTERVAL, LEASE
+from txsessions.courier import INTERVAL
 from txsessions.errors import SessionNotFound, StoreUnavailable
 from txsessions.lifetime import EVICTED, IDLE, LOGOUT, REVOKED
 from txsessions.patience import PatientStore
@@ -71,34 +72,6 @@ PATIENCE = 3
 How many leases it may take until something more is told, as long as anything is
 missing.
 """
-
-
-@attrs.frozen
-class Plan:
-    """
-    What is to be done.
-
-    @ivar store: As L{backend} has it.
-    @ivar window: During which time the sessions expire, in seconds.
-    @ivar interval: How often a worker is killed, in seconds.
-    @ivar pace: How long it takes at the most to store a session, in seconds.
-    @ivar timeout: How long a session lives without a touch, in seconds.
-    @ivar lease: For how long a courier takes endings, in seconds.
-    @ivar delay: How long the observer takes to hear of one, in seconds.
-    @ivar isHasty: Whether couriers are broken.
-    """
-
-    store: str
-    sessions: int = 10_000
-    workers: int = 3
-    window: float = 20.0
-    interval: float = 2.0
-    pace: float = 0.003
-    timeout: float = 6.0
-    lease: float = LEASE
-    delay: float = 0.002
-    isHasty: bool = False
-    seed: int = attrs.field(factory=lambda: randrange(1_000_000))
 
 
 class Trial:
