@@ -440,3 +440,40 @@ class TestBroken:
         resultOf(session.logOut())
         session.bind(Broken())
         it.errors.flush("it does not close")
+
+
+@pytest.mark.parametrize("isActivity", [True, False])
+def test_onlyBound(scene, isActivity):
+    """
+    A visitor who has nothing but a connection has a session, which ends with it at its time.
+    """
+    it = scene()
+    it.site.storeEmptySessions = False
+    browser, connection = it.browser(), Connection()
+    response = it.get(
+        browser, lambda request: request.getSession().bind(connection, isActivity) or b""
+    )
+    assert len(response.cookies) == 1
+    letPass(it.clock, 2000)
+    assert connection.closed == (not isActivity)
+    assert len(it.memory._records) == isActivity
+    connection.disconnected = True
+    letPass(it.clock, 2000)
+    assert len(it.memory._records) == 0
+
+
+@pytest.mark.parametrize("isActivity", [True, False])
+def test_goneRequest(scene, isActivity):
+    """
+    A request whose client has left already is not held on to until the session ends.
+    """
+    it = scene()
+    browser, requests = it.browser(), []
+    connection = browser.connect()
+    it.ask(connection, lambda request: (requests.append(request), NOT_DONE_YET)[1]).addErrback(
+        lambda failure: None
+    )
+    connection.disconnect()
+    session = stored(it)
+    session.bind(requests[0], isActivity)
+    assert not session._bound

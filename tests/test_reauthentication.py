@@ -64,3 +64,16 @@ def since(request: Any) -> bytes:
     """
     session = request.peekSession()
     return b"none" if session is None else b"%d" % session.authenticatedAt
+
+
+@pytest.mark.parametrize("moment", ["yesterday", float("nan"), float("inf"), b"1", [1]])
+def test_noMoment(scene: Any, moment: Any) -> None:
+    """
+    What is no time cannot say when somebody was let in: he is not.
+    """
+    it = scene()
+    it.browser()
+    session = it.site.makeSession()
+    with pytest.raises(TypeError, match="authenticatedAt is a time in seconds"):
+        session.logIn("anna", authenticatedAt=moment)
+    assert session.sessionKey is None

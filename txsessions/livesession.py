@@ -169,6 +169,13 @@ class LiveSession(StoredSession):
         """
         return self._watched != (self.sessionTimeout, self.absoluteTimeout)
 
+    def isWorthStoring(self) -> bool:
+        """
+        See L{txsessions.tracked.Tracked}.  One that has connections has to be
+        there when they are to be closed.
+        """
+        return super().isWorthStoring() or bool(self._bound)
+
     def isPlain(self) -> bool:
         """
         Whether all there is of it is in its record, so that it may be forgotten

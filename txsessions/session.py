@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, MutableMapping
 from contextvars import ContextVar
+from math import isfinite
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
@@ -75,11 +76,14 @@ class Session(LiveSession):
         if self.endReason is not None and self._ending is None:
             close(connectionOf(connection))
             return
+        if isinstance(connection, Request):
+            if not connectionOf(connection).isOpen():
+                # Nobody will say that it is done: it is.
+                return
+            connection.notifyFinish().addBoth(lambda _: self.unbind(connection))
         if self._bound is None:
             self._bound = BoundConnections()
         self._bound.bind(connection, isActivity)
-        if isinstance(connection, Request) and not connection.finished:
-            connection.notifyFinish().addBoth(lambda _: self.unbind(connection))
         if self._manager is not None:
             self.site.keepSession(self)
         if isActivity and self._expiry is not None:
@@ -161,6 +165,8 @@ class Session(LiveSession):
         if not isinstance(sessionKey, str):
             raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
         moment = self._seconds() if authenticatedAt is None else authenticatedAt
+        if not (isinstance(moment, (int, float)) and isfinite(moment)):
+            raise TypeError("authenticatedAt is a time in seconds since the epoch, or None")
         done = self._ifLive(lambda: self._rework(sessionKey, moment))
         return done.addCallback(lambda token: None)
 
