@@ -187,17 +187,35 @@ def test_manyAtOnce() -> None:
     so that others have their turn in between.
     """
     number = 100_000
+    work, turns = turnsFor(number)
+    assert max(turns) <= BATCH
+    assert len(turns) == number // BATCH
+    assert len({name for _, name in work.done}) == number
+
+
+def test_manyAtOnceControl(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    The same finds duties that are all done in one turn.
+    """
+    monkeypatch.setattr("txsessions.duties.BATCH", 1 << 20)
+    _, turns = turnsFor(2 * BATCH)
+    assert max(turns) > BATCH
+
+
+def turnsFor(number: int) -> tuple[Work, list[int]]:
+    """
+    Have so many things done that are due at once, and count how many were in each turn of
+    the reactor.
+    """
     work = Work(**{f"n{each}": 10.0 for each in range(number)})
     work.clock.rightNow = 10.0
-    turns = 0
+    turns = []
     while work.clock.calls:
         before = len(work.done)
         assert len(work.clock.calls) == 1
         work.turn()
-        assert len(work.done) - before <= BATCH
-        turns += 1
-    assert turns == number // BATCH
-    assert len({name for _, name in work.done}) == number
+        turns.append(len(work.done) - before)
+    return work, turns
 
 
 class TestCatchUp:
