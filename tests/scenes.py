@@ -24,7 +24,7 @@ COOKIE = b"TWISTED_SESSION"
 SECURE_COOKIE = b"TWISTED_SECURE_SESSION"
 
 
-OPERATIONS = ("loadSession", "createSession", "saveSession", "deleteSession")
+OPERATIONS = ("loadSession", "createSession", "saveSession", "logInSession", "deleteSession")
 
 
 def gated(store: Any) -> GatedStore:

@@ -11,10 +11,12 @@ import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
-from twisted.internet.task import react
+from twisted.internet.task import deferLater, react
 from twisted.python.failure import Failure
 
 from txsessions.errors import SessionError, VersionConflict
@@ -49,14 +51,26 @@ async def outcome(answer: Awaitable[Any]) -> Any:
         return f"{type(e).__name__}: {e}"
 
 
-async def increment(path: str, name: str, count: str, variant: str) -> int:
+async def meet(path: str, name: str, number: str) -> None:
     """
-    Increment one attribute, with or without looking whether somebody else was
-    faster, and set another one each time.
+    Wait until so many processes are there.
+    """
+    there = Path(f"{path}-met")
+    there.mkdir(exist_ok=True)
+    (there / name).touch()
+    while len(list(there.iterdir())) < int(number):
+        await deferLater(reactor, 0.005)
+
+
+async def increment(path: str, name: str, others: str, count: str, variant: str) -> int:
+    """
+    Increment one attribute together with other processes, with or without looking
+    whether somebody else was faster, and set another one each time.
 
     @return: How often somebody else was.
     """
     store = SQLiteStore(path)
+    await meet(path, name, others)
     conflicts = done = 0
     while done < int(count):
         found = await store.loadSession(SID)

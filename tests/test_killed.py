@@ -29,7 +29,7 @@ def assertKept(trial: Trial) -> None:
     See that nothing was lost of what there was.
     """
     assert trial.troubles == []
-    assert trial.crowd.compared > 50
+    assert trial.crowd.compared > 10
 
 
 @pytest.mark.parametrize("store", ["sqlite:sessions.db", "json:sessions"])

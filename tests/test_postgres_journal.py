@@ -18,8 +18,9 @@ import pytest_twisted
 from postgresload import answers, created, outcomes
 from postgresserver import PostgresServer
 from servers import until
+from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.task import Clock
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 
 from txsessions.limit import SessionLimit
@@ -55,17 +56,21 @@ async def takeAll(store: PostgresStore, observer: str = "mail") -> list[JournalE
     return taken
 
 
-async def untold(postgres: PostgresServer, store: PostgresStore) -> int:
+async def untold(postgres: PostgresServer, store: PostgresStore, pause: float = 0.0) -> int:
     """
-    Kill the server in the midst of log-outs; how many sessions are gone then and not in the
-    journal, or there and in it, or in it twice.
+    Kill the server in the midst of log-outs, so many seconds after some of them; how many
+    sessions are gone then and not in the journal, or there and in it, or in it twice.
     """
     await store.enrol("mail")
     records = await created(store, 500)
     killing: list[Deferred[None]] = []
 
     calls = [store.deleteSession(record.sid) for record in records]
-    calls[100].addCallback(lambda _: killing.append(Deferred.fromCoroutine(postgres.kill())))
+    calls[100].addCallback(
+        lambda _: killing.append(
+            deferLater(reactor, pause, lambda: Deferred.fromCoroutine(postgres.kill()))
+        )
+    )
     answered = await DeferredList(calls, consumeErrors=True)
     await killing[0]
     await postgres.start()
@@ -88,7 +93,8 @@ async def test_crash(postgres: PostgresServer, make: Callable[..., PostgresStore
 
 class TellingLater(Operations):
     """
-    Ends sessions as a store does that writes the journal afterwards.
+    Ends sessions as a store does that writes the journal afterwards, after a while in which
+    the server is all but sure to be when it is killed.
     """
 
     def delete(self, sid: str, reason: str) -> Any:
@@ -104,10 +110,11 @@ class TellingLater(Operations):
         yield Unit(
             sid,
             [
+                Command("SELECT pg_sleep(0.01)"),
                 Command(
                     f"INSERT INTO {schema}.journal ({columns} attributes, version, reason, endedAt)"
                     f" SELECT {values} FROM {schema}.observer"
-                )
+                ),
             ],
         )
 
@@ -122,7 +129,7 @@ async def test_crashOfTwoSteps(
     store = make()
     store._operations = TellingLater(store._queries, store._time, store._putAside)
     for _ in range(10):
-        if await untold(postgres, store):
+        if await untold(postgres, store, 0.1):
             return
         await store.acknowledge("mail", [e.eventID for e in await takeAll(store)])
     raise AssertionError("none was missing")

@@ -193,7 +193,7 @@ class TestSaving:
         it = scene(wrap=FailingStore)
         session = stored(it)
         before = session.uid
-        it.store.fail("saveSession")
+        it.store.fail("logInSession")
         with pytest.raises(StoreUnavailable):
             resultOf(session.logIn("anna"))
         assert (session.uid, session.sessionKey) == (before, None)

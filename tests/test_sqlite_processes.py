@@ -41,8 +41,9 @@ async def increments(path: Path, variant: str) -> Any:
     """
     store = SQLiteStore(path)
     await store.createSession(newRecord(attributes={"data:n": b"0"}))
+    rest = (str(len(NAMES)), str(COUNT), variant)
     conflicts = await gatherResults(
-        [ensureDeferred(child("increment", str(path), name, str(COUNT), variant)) for name in NAMES]
+        [ensureDeferred(child("increment", str(path), name, *rest)) for name in NAMES]
     )
     record = await store.loadSession(SID)
     await store.close()
