@@ -296,10 +296,8 @@ class RedisCluster:
         self.nodes = [
             RedisServer(
                 directory / f"node{number}",
-                *("--cluster-enabled", "yes"),
-                *("--cluster-port", str(busPort)),
-                *("--cluster-node-timeout", "1000"),
-                *("--cluster-require-full-coverage", "no"),
+                *("--cluster-enabled", "yes", "--cluster-port", str(busPort)),
+                *("--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no"),
                 *options,
             )
             for number, busPort in enumerate(self._busPorts)
@@ -307,18 +305,23 @@ class RedisCluster:
 
     async def start(self) -> None:
         """
-        Start the nodes, give out the slots, and wait until all agree.
+        Start the nodes, and wait until all agree on the slots, which they remember.
         """
         for node in self.nodes:
             await node.start()
-        size = len(self.nodes)
+        if self.nodes[0].facts("CLUSTER", "INFO")["cluster_known_nodes"] == "1":
+            self._form()
+        await until(self.isWhole, "the nodes of the Cluster agree")
+
+    def _form(self) -> None:
+        """
+        Give out the slots, and let the nodes meet.
+        """
         for number, node in enumerate(self.nodes):
             node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-            first, last = 16384 * number // size, 16384 * (number + 1) // size - 1
-            node.ask("CLUSTER", "ADDSLOTSRANGE", first, last)
-        for node, busPort in zip(self.nodes, self._busPorts, strict=True):
-            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, busPort)
-        await until(self.isWhole, "the nodes of the Cluster agree")
+            first, end = (16384 * each // len(self.nodes) for each in (number, number + 1))
+            node.ask("CLUSTER", "ADDSLOTSRANGE", first, end - 1)
+            self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, self._busPorts[number])
 
     async def kill(self) -> None:
         """
@@ -331,11 +334,9 @@ class RedisCluster:
         """
         Whether each node knows where each slot is.
         """
-        return all(
-            node.facts("CLUSTER", "INFO").get("cluster_slots_ok") == "16384"
-            and node.facts("CLUSTER", "INFO").get("cluster_state") == "ok"
-            for node in self.nodes
-        )
+        facts = [node.facts("CLUSTER", "INFO") for node in self.nodes]
+        wanted = {"cluster_slots_ok": "16384", "cluster_state": "ok"}
+        return all(wanted.items() <= fact.items() for fact in facts)
 
     def owner(self, slot: int) -> RedisServer:
         """

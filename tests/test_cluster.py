@@ -18,9 +18,9 @@ from postgresserver import PostgresServer
 from servers import pause, until
 from twistdserver import TwistdServer
 
-STORES = ["sqlite:sessions.db", "json:sessions", "redis", "postgres"]
+STORES = ["sqlite:sessions.db", "json:sessions", "redis", "redis-cluster", "postgres"]
 
-SERVED = ["redis", "postgres"]
+SERVED = ["redis", "redis-cluster", "postgres"]
 
 
 @pytest_twisted.async_yield_fixture(params=STORES, scope="module")

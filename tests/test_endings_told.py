@@ -12,7 +12,7 @@ import pytest
 import pytest_twisted
 from endings import Plan, Trial
 
-STORES = ["sqlite:sessions.db", "json:sessions", "redis", "postgres"]
+STORES = ["sqlite:sessions.db", "json:sessions", "redis", "redis-cluster", "postgres"]
 
 
 async def tried(directory: Path, store: str, part: str, **others: Any) -> Trial:
