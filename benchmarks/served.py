@@ -1,8 +1,10 @@
 """
-One server for the benchmarks: C{python served.py VARIANT PORT [DIRECTORY]}.
+One server for the benchmarks: C{python served.py [--meter] VARIANT PORT [PLACE]}.
 
 Each variant answers C{/} with a counter of its session, saved before the answer
-leaves where there is anything to save; C{bare} has no session at all.
+leaves where there is anything to save; C{bare} has no session at all; the variants
+C{floor-…} are those of C{floors.py}.  PLACE is a directory, or for a store that has a
+server, the text that opens it (for the floors: a port, a path, or an address).
 """
 
 from __future__ import annotations
@@ -95,7 +97,7 @@ class Reading(resource.Resource):
         return b"Visit #%d for you!" % request.getSession().data.get("visits", 1)
 
 
-def makeSite(variant: str, directory: str) -> Any:
+def makeSite(variant: str, place: str) -> Any:
     """
     The site of a variant.
     """
@@ -105,13 +107,36 @@ def makeSite(variant: str, directory: str) -> Any:
         registerAdapter(Counter, server.Session, ICounter)
         return server.Site(Stock())
     name, _, kind = variant.partition("-")
-    text = f"sqlite:{directory}/sessions.db" if name == "sqlite" else name
+    if name == "floor":
+        # It is not needed by those who have a site for other purposes.
+        from floors import makeFloor
+
+        return server.Site(makeFloor(kind, place))
     root = Reading() if kind == "reading" else Ours()
-    return txsessions.Site(root, sessionStore=openStore(text))
+    return txsessions.Site(root, sessionStore=openStore(storeText(name, place)))
+
+
+def storeText(name: str, place: str) -> str:
+    """
+    What opens a store.
+    """
+    files = {"sqlite": f"sqlite:{place}/sessions.db", "json": f"json:{place}/sessions"}
+    return files.get(name, place if name in ("redis", "postgres") else name)
+
+
+def main(arguments: list[str]) -> None:
+    """
+    Serve.
+    """
+    if arguments[0] == "--meter":
+        from meter import startMeter
+
+        arguments.pop(0)
+        startMeter()
+    variant, port, place = [*arguments, "."][:3]
+    reactor.listenTCP(int(port), makeSite(variant, place), interface="127.0.0.1")
+    reactor.run()
 
 
 if __name__ == "__main__":
-    reactor.listenTCP(
-        int(sys.argv[2]), makeSite(sys.argv[1], *(sys.argv[3:] or ["."])), interface="127.0.0.1"
-    )
-    reactor.run()
+    main(sys.argv[1:])
