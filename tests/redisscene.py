@@ -44,20 +44,22 @@ class Mortal:
         self._held: list[Callable[[], None]] | None = None
         self.names: list[str] = []
 
-    def execute(self, key: Any, *command: Any) -> Deferred[Any]:
+    def execute(self, key: Any, *command: Any, answer: Any = None) -> Deferred[Any]:
         """
         See L{IRedis.execute}.
         """
         name = command[0] if isinstance(command[0], str) else command[0].decode()
-        return self._send(name, (), lambda: self._client.execute(key, *command))
+        return self._send(name, (), lambda: self._client.execute(key, *command, answer=answer))
 
-    def script(self, script: Any, keys: Any, args: Any) -> Deferred[Any]:
+    def script(self, script: Any, keys: Any, args: Any, answer: Any = None) -> Deferred[Any]:
         """
         See L{IRedis.script}.
         """
         if script.name == "now":
             return self._client.script(script, keys, args)
-        return self._send(script.name, args, lambda: self._client.script(script, keys, args))
+        return self._send(
+            script.name, args, lambda: self._client.script(script, keys, args, answer)
+        )
 
     def close(self) -> Deferred[None]:
         """

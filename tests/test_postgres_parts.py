@@ -18,6 +18,7 @@ from hypothesis.strategies import (
     none,
     text,
 )
+from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from txsessions.errors import StoreTimedOut, StoreUnavailable, StoreUnusable
@@ -96,7 +97,7 @@ def test_rows(record: Record) -> None:
     """
     Every fact of a record comes back from its row as it was.
     """
-    time = ServerTime(lambda: (None, 0.0))
+    time = ServerTime(lambda: None)
     kinds = [kind.TEXT, kind.BYTES, *[kind.FLOAT] * 4, kind.TEXT, kind.JSONB, kind.INTEGER]
     row = tuple(
         None if value is None else kind_.write(value)
@@ -115,7 +116,7 @@ class TestServerTime:
         """
         A clock, and seconds that never jump.
         """
-        self.clock: tuple[Any, float] = ("a clock", 1000.0)
+        self.clock = Clock()
         self.monotonic = Monotonic()
         self.time = ServerTime(lambda: self.clock, self.monotonic)
 
@@ -173,7 +174,7 @@ class TestServerTime:
         self.monotonic.now += 0.001
         assert self.time.isStale()
         self.time.compare(1000.0, 1000.0, 1000.0)
-        self.clock = ("another clock", 0.0)
+        self.clock = Clock()
         assert self.time.isStale()
 
 

@@ -19,6 +19,7 @@ from zope.interface.verify import verifyObject
 from txsessions.redis.address import Address
 from txsessions.redis.call import Call
 from txsessions.redis.cluster import ClusterClient
+from txsessions.redis.connection import Answer
 from txsessions.redis.errors import CommandTimedOut, NotSent, QueueFull, RedisError, ServerError
 from txsessions.redis.interfaces import ILocator, IRedis
 from txsessions.redis.script import Script
@@ -241,14 +242,13 @@ class FakeNode:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.sent: list[tuple[bytes, Deferred[Any]]] = []
+        self.sent: list[tuple[bytes, Answer]] = []
         self.done: list[bytes] = []
 
-    def send(self, packed: bytes, deadline: float) -> Deferred[Any]:
+    def send(self, packed: bytes, answer: Answer) -> Answer:
         """
         Take a command.
         """
-        answer: Deferred[Any] = Deferred()
         self.sent.append((packed, answer))
         return answer
 

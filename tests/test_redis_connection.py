@@ -53,9 +53,7 @@ class Fake:
         self.clock = Clock()
         self.lost: list[Connection] = []
         self.refused: list[ServerError] = []
-        self.connection = Connection(
-            self.clock, self.lost.append, lambda connection, error: self.refused.append(error)
-        )
+        self.connection = Connection(self.clock, self.lost.append, self._refuse)
         self.wire = Wire()
         self.connection.makeConnection(self.wire)
 
@@ -64,6 +62,13 @@ class Fake:
         Send a command.
         """
         return self.connection.ask(10.0, *command)
+
+    def _refuse(self, connection: Connection, error: ServerError, answer: Answer) -> bool:
+        """
+        Note an error reply.
+        """
+        self.refused.append(error)
+        return False
 
 
 def results(*answers: Deferred[Any]) -> list[Any]:

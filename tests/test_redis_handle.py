@@ -36,7 +36,7 @@ class Scene:
         self.handle = Handle(
             Client,  # type: ignore[arg-type]  # as much as is used
             lambda client: self.compare(),
-            ServerTime(lambda: (None, 0.0)),
+            ServerTime(lambda: None),
             lambda: None,
         )
 

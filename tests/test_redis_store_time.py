@@ -40,7 +40,8 @@ async def test_ownClock(run: Any, tmp_path: Path) -> None:
     await store.saveSession(Change(record.sid, lastModified=now + 0.1))
     claim = await store.claimExpired(10)
     assert list(claim.endings) == []
-    assert claim.nextDeadline == pytest.approx(now + 0.3, abs=1e-5)
+    # The touch has moved nothing; it counts when the session comes up.
+    assert claim.nextDeadline == pytest.approx(now + 0.2, abs=1e-5)
     await pause(0.35)
     claim = await store.claimExpired(10)
     assert [ending.record.sid for ending in claim.endings] == [record.sid]

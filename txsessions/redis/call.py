@@ -31,12 +31,12 @@ class Call:
         "slot",
     )
 
-    def __init__(self, key: str | bytes, packed: bytes, isScript: bool, deadline: float) -> None:
+    def __init__(self, key: str | bytes, packed: bytes, isScript: bool, answer: Answer) -> None:
         self.key = key
         self.slot = slotOf(key)
         self.packed = packed
         self.isScript = isScript
-        self.answer = Answer(deadline)
+        self.answer = answer
         self.detours = 0
         self.node: Address | None = None
         self.isWaiting = True

@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IDelayedCall
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from .address import Access
@@ -109,19 +108,30 @@ class Client:
         """
         return f"<{type(self).__name__} {self._link.address or 'not connected'}>"
 
-    def execute(self, key: str | bytes, *command: str | bytes | int | float) -> Deferred[Any]:
+    def execute(
+        self,
+        key: str | bytes,
+        *command: str | bytes | int | float,
+        answer: Answer | None = None,
+    ) -> Deferred[Any]:
         """
         See L{IRedis.execute}.
         """
-        return self.send(pack(command))
+        return self.send(pack(command), answer or Answer())
 
     def script(
-        self, script: Script, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float]
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int | float],
+        answer: Answer | None = None,
     ) -> Deferred[Any]:
         """
         See L{IRedis.script}.
         """
-        return self.sendScript(script.pack(keys, args))
+        answer = answer or Answer()
+        answer.script = packed = script.pack(keys, args)
+        return self.send(packed, answer)
 
     def everywhere(self, *command: str | bytes | int | float) -> Deferred[list[Any]]:
         """
@@ -140,15 +150,15 @@ class Client:
         """
         return self._subscriber.subscribe(channel, callback, established)
 
-    def send(self, packed: bytes, deadline: float | None = None) -> Answer:
+    def send(self, packed: bytes, answer: Answer) -> Answer:
         """
         Send a command in its wire form.
 
-        @param deadline: Until when the reply may come, in seconds on the
-            reactor's clock; C{None}: as long as a command may take.
-        @return: As L{IRedis.execute}.
+        @param answer: The one that the reply goes to.
+        @return: The same.
         """
-        answer = Answer(self._seconds() + self.timeout if deadline is None else deadline)
+        if not answer.deadline:
+            answer.deadline = self._seconds() + self.timeout
         if self._watching is None:
             self._watching = self._reactor.callLater(self.timeout, self._watch)
         connection = self._ready
@@ -162,13 +172,6 @@ class Client:
         else:
             connection.send(answer, packed)
         return answer
-
-    def sendScript(self, packed: bytes, deadline: float | None = None) -> Deferred[Any]:
-        """
-        Send the command that runs a script, in its wire form.
-        """
-        answer = self.send(packed, deadline)
-        return answer.addErrback(self._loadAndSend, packed, answer.deadline)
 
     def close(self) -> Deferred[None]:
         """
@@ -194,11 +197,11 @@ class Client:
         """
         trouble = self._link.trouble
         if self._closing is not None:
-            answer.errback(NotSent("the Redis client is being closed"))
+            answer.failed(NotSent("the Redis client is being closed"))
         elif trouble is not None:
-            answer.errback(type(trouble)(str(trouble)))
+            answer.failed(type(trouble)(str(trouble)))
         elif self._ready is not None or len(self._queue) >= self._maximumWaiting:
-            answer.errback(QueueFull(f"{self._maximumWaiting} commands wait for Redis already"))
+            answer.failed(QueueFull(f"{self._maximumWaiting} commands wait for Redis already"))
         else:
             self._queue.append((answer, packed))
             self._link.start()
@@ -227,35 +230,37 @@ class Client:
         waiting = [answer for answer, _ in queue]
         failEach(self._reactor, waiting, lambda: type(trouble)(str(trouble)))
 
-    def _refused(self, connection: Connection, error: ServerError) -> None:
+    def _refused(self, connection: Connection, error: ServerError, answer: Answer) -> bool:
         """
         Look at each error reply: a server that was made a replica is not the
-        one that was meant.
+        one that was meant, and one that does not know a script is told it.
+
+        @return: Whether the command is sent again.
         """
         if error.code == "READONLY" and connection is self._ready:
             self._link.drop(NotSent(f"Redis at {self._link.address} is a replica now"))
+        if error.code != "NOSCRIPT" or answer.script is None or answer.called:
+            return False
+        self._loadAndSend(answer, answer.script)
+        return True
 
-    def _loadAndSend(self, failure: Failure, packed: bytes, deadline: float) -> Any:
+    def _loadAndSend(self, answer: Answer, packed: bytes) -> None:
         """
         When the server does not know the script, load all of them and send the
         command again, before any that is newer.
         """
-        error = failure.value
-        if not isinstance(error, ServerError) or error.code != "NOSCRIPT":
-            return failure
-        answer = Answer(deadline)
+        answer.script = None
         trouble = self._link.trouble
         if trouble is not None:
-            answer.errback(type(trouble)(str(trouble)))
-            return answer
+            answer.failed(type(trouble)(str(trouble)))
+            return
         self._queue.insert(self._resent, (answer, packed))
         self._resent += 1
         connection, self._ready = self._ready, None
         if connection is not None:
             # Its reply comes after those of all that was sent before it.
-            answers = [connection.ask(deadline, *command) for command in self._loading]
+            answers = [connection.ask(answer.deadline, *command) for command in self._loading]
             DeferredList(answers, consumeErrors=True).addCallback(self._loaded, connection)
-        return answer
 
     def _loaded(self, results: list[tuple[bool, Any]], connection: Connection) -> None:
         """
@@ -268,7 +273,7 @@ class Client:
             self._resent -= 1
             answer, _ = self._queue.popleft()
             if not answer.called:
-                answer.errback(ServerError(f"ERR a script could not be loaded: {problems[0]}"))
+                answer.failed(ServerError(f"ERR a script could not be loaded: {problems[0]}"))
         self._up(connection)
 
     def _watch(self) -> None:
@@ -296,7 +301,8 @@ class Client:
         Wait for what was accepted, then close the connections.
         """
         while any(not answer.called for answer in self._waiting()):
-            last = Answer(self._seconds() + self.timeout)
+            last = Answer()
+            last.deadline = self._seconds() + self.timeout
             if self._watching is None:
                 self._watching = self._reactor.callLater(self.timeout, self._watch)
             if self._ready is None:

@@ -17,6 +17,7 @@ from zope.interface import implementer
 from .address import Access, Address
 from .call import Call
 from .client import MAXIMUM_WAITING, TIMEOUT, Client
+from .connection import Answer
 from .errors import NotSent, OutcomeUnknown, QueueFull, RedisError, ServerError, TooManyDetours
 from .interfaces import IRedis
 from .locator import Fixed
@@ -92,19 +93,28 @@ class ClusterClient:
         self._count = 0
         self._closing: list[Deferred[None]] | None = None
 
-    def execute(self, key: str | bytes, *command: str | bytes | int | float) -> Deferred[Any]:
+    def execute(
+        self,
+        key: str | bytes,
+        *command: str | bytes | int | float,
+        answer: Answer | None = None,
+    ) -> Deferred[Any]:
         """
         See L{IRedis.execute}.
         """
-        return self._call(key, pack(command), False)
+        return self._call(key, pack(command), False, answer or Answer())
 
     def script(
-        self, script: Script, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float]
+        self,
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int | float],
+        answer: Answer | None = None,
     ) -> Deferred[Any]:
         """
         See L{IRedis.script}.
         """
-        return self._call(keys[0], script.pack(keys, args), True)
+        return self._call(keys[0], script.pack(keys, args), True, answer or Answer())
 
     def everywhere(self, *command: str | bytes | int | float) -> Deferred[list[Any]]:
         """
@@ -162,19 +172,22 @@ class ClusterClient:
                 raise reply.value
         return [reply for _, reply in results]
 
-    def _call(self, key: str | bytes, packed: bytes, isScript: bool) -> Deferred[Any]:
+    def _call(
+        self, key: str | bytes, packed: bytes, isScript: bool, answer: Answer
+    ) -> Deferred[Any]:
         """
         Send a command, or let it wait for those on the same key.
         """
-        call = Call(key, packed, isScript, self._reactor.seconds() + self.timeout)
+        answer.deadline = self._reactor.seconds() + self.timeout
+        call = Call(key, packed, isScript, answer)
         if self._closing is not None:
-            call.answer.errback(NotSent("the Redis client is being closed"))
+            answer.failed(NotSent("the Redis client is being closed"))
         elif self._count >= self._maximumWaiting:
-            call.answer.errback(QueueFull(f"{self._count} commands wait for Redis already"))
+            answer.failed(QueueFull(f"{self._count} commands wait for Redis already"))
         else:
             self._count += 1
             self._queue(call)
-        return call.answer
+        return answer
 
     def _queue(self, call: Call) -> None:
         """
@@ -218,10 +231,11 @@ class ClusterClient:
         Send a command to a node.
         """
         call.node = address
-        client = self._nodes.client(address)
-        send = client.sendScript if call.isScript else client.send
-        sent: Deferred[Any] = send(call.packed, call.answer.deadline)
+        sent = Answer()
+        sent.deadline = call.answer.deadline
+        sent.script = call.packed if call.isScript else None
         sent.addCallbacks(self._answered, self._refused, (call,), {}, (call,))
+        self._nodes.client(address).send(call.packed, sent)
 
     def _answered(self, reply: Any, call: Call) -> None:
         """
@@ -229,15 +243,15 @@ class ClusterClient:
         """
         self._leave(call)
         if not call.answer.called:
-            call.answer.callback(reply)
+            call.answer.replied(reply)
 
-    def _fail(self, call: Call, error: Any) -> None:
+    def _fail(self, call: Call, error: Exception) -> None:
         """
         No reply will come.
         """
         self._leave(call)
         if not call.answer.called:
-            call.answer.errback(error)
+            call.answer.failed(error)
 
     def _leave(self, call: Call) -> None:
         """
@@ -276,7 +290,7 @@ class ClusterClient:
         error: Any = failure.value
         detour = self._detour(error)
         if detour is None:
-            self._fail(call, failure)
+            self._fail(call, error)
         elif self._lines[call.key][0] is not call:
             call.isWaiting = True
         elif call.detours == MAXIMUM_DETOURS:
@@ -321,8 +335,10 @@ class ClusterClient:
         """
         assert call.node is not None
         address = parseRedirection(str(error), call.node)
-        asking = self._nodes.client(address).send(ASKING, call.answer.deadline)
+        asking = Answer()
+        asking.deadline = call.answer.deadline
         asking.addErrback(lambda f: f.trap(RedisError))
+        self._nodes.client(address).send(ASKING, asking)
         self._transmit(call, address)
 
     def _pause(self, call: Call, error: object = None) -> None:

@@ -42,13 +42,28 @@ class Answer(Deferred[Any]):
     among those that wait, and its reply is dropped when it comes.  So no reply
     ever goes to another caller.
 
+    A subclass makes of the reply what its caller wants to have, which costs less
+    than a callback.
+
     @ivar deadline: Until when the reply may come, in seconds on the reactor's
-        clock.
+        clock; 0 until the command is sent.
+    @ivar script: The command, if it runs a script and was not sent again yet.
     """
 
-    def __init__(self, deadline: float) -> None:
-        super().__init__()
-        self.deadline = deadline
+    deadline: float = 0.0
+    script: bytes | None = None
+
+    def replied(self, reply: Any) -> None:
+        """
+        The reply has come.
+        """
+        self.callback(reply)
+
+    def failed(self, error: Exception) -> None:
+        """
+        No reply will come, or it is an error.
+        """
+        self.errback(error)
 
 
 @implementer(IPushProducer)
@@ -72,12 +87,13 @@ class Connection(Protocol):
         self,
         clock: IReactorTime,
         lost: Callable[[Connection], None],
-        refused: Callable[[Connection, ServerError], None],
+        refused: Callable[[Connection, ServerError, Answer], bool],
     ) -> None:
         """
         @param lost: Called when the connection has ended, before the answers
             that are due fail.
-        @param refused: Called with each error reply, before its answer fails.
+        @param refused: Called with each error reply and its answer, which fails
+            unless it gives C{True}.
         """
         self.waiting: deque[Answer] = deque()
         self.heard = clock.seconds()
@@ -115,7 +131,7 @@ class Connection(Protocol):
         @param packed: The command in its wire form.
         """
         if self._isLost:
-            answer.errback(NotSent("the connection to the Redis server has ended"))
+            answer.failed(NotSent("the connection to the Redis server has ended"))
             return
         waiting = self.waiting
         if not waiting:
@@ -134,7 +150,8 @@ class Connection(Protocol):
 
         @return: Its L{Answer}.
         """
-        answer = Answer(deadline)
+        answer = Answer()
+        answer.deadline = deadline
         self.send(answer, pack(command))
         return answer
 
@@ -173,7 +190,7 @@ class Connection(Protocol):
             if type(reply) is ServerError:
                 self._refuse(answer, reply)
             elif not answer.called:
-                answer.callback(reply)
+                answer.replied(reply)
 
     def hangUp(self) -> None:
         """
@@ -242,9 +259,8 @@ class Connection(Protocol):
         """
         Give an error reply to the answer that is due.
         """
-        self._refused(self, error)
-        if not answer.called:
-            answer.errback(error)
+        if not self._refused(self, error, answer) and not answer.called:
+            answer.failed(error)
 
     def _violated(self) -> None:
         """
@@ -283,7 +299,7 @@ def failEach(
         for _ in range(min(SLICE, len(left))):
             answer = left.popleft()
             if not answer.called:
-                answer.errback(error())
+                answer.failed(error())
         if left:
             clock.callLater(0, failSome)
         elif done is not None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from .address import Address
+    from .connection import Answer
     from .script import Script
 
 
@@ -37,17 +38,24 @@ class IRedis(Interface):
 
     timeout = Attribute("How long a command may take, in seconds.")
 
-    def execute(key: str | bytes, *command: str | bytes | int | float) -> Deferred[Any]:
+    def execute(
+        key: str | bytes, *command: str | bytes | int | float, answer: Answer | None = None
+    ) -> Deferred[Any]:
         """
         Carry out one command.
 
         @param key: The key it works on, which tells a Cluster the node.
         @param command: Its name and arguments; C{key} again where it belongs.
+        @param answer: A new L{Answer<txsessions.redis.connection.Answer>} that the
+            reply goes to; C{None}: any.
         @return: A L{Deferred} that fires with the reply.
         """
 
     def script(
-        script: Script, keys: Sequence[str | bytes], args: Sequence[str | bytes | int | float]
+        script: Script,
+        keys: Sequence[str | bytes],
+        args: Sequence[str | bytes | int | float],
+        answer: Answer | None = None,
     ) -> Deferred[Any]:
         """
         Run a script: one round trip.  When the server has forgotten it, it is
@@ -58,6 +66,7 @@ class IRedis(Interface):
         @param script: One of those that were given to the client.
         @param keys: The keys it works on, one or more, all in one slot.
         @param args: Its further arguments.
+        @param answer: As for L{execute}.
         @return: A L{Deferred} that fires with the reply.
         """
 

@@ -13,7 +13,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from .address import Access
-from .connection import Connection
+from .connection import Answer, Connection
 from .errors import NotSent, RedisError, ServerError
 from .interfaces import ILocator
 from .link import Link
@@ -229,7 +229,8 @@ class Subscriber:
         return failure
 
 
-def _ignore(connection: Connection, error: ServerError) -> None:
+def _ignore(connection: Connection, error: ServerError, answer: Answer) -> bool:
     """
     An error reply to the greeting fails its answer; that is enough.
     """
+    return False

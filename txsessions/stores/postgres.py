@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.runtime import seconds
 from zope.interface import implementer
 
 from ..errors import CorruptRecord
@@ -125,7 +124,7 @@ class PostgresStore:
         self._timeout = timeout
         self._schema = Schema(schema)
         self._queries = Queries(self._schema)
-        self._time = ServerTime(self._present)
+        self._time = ServerTime(lambda: self.clock)
         self._operations = Operations(self._queries, self._time, self._putAside)
         self._owners = Owners(
             self._schema, self._queries, self._time, self._operations, self._putAside
@@ -319,13 +318,6 @@ class PostgresStore:
             lambda: self._operations.compareTimes() if self._time.isStale() else None,
             Outage(),
         )
-
-    def _present(self) -> tuple[Any, float]:
-        """
-        The store's clock, and what it says.
-        """
-        clock = self.clock
-        return clock, seconds() if clock is None else clock.seconds()
 
     def _putAside(self, sid: str) -> None:
         """

@@ -94,6 +94,9 @@ class RedisStore(ConnectedStore):
         """
         See L{ISessionStore.loadSession}.
         """
+        client = self._ready(sid)
+        if client is not None:
+            return self._operations.load(client, sid, default)
         return self._ask(sid, lambda client: self._operations.load(client, sid, default))
 
     def createSession(self, record: Record) -> Deferred[bool]:
@@ -106,6 +109,9 @@ class RedisStore(ConnectedStore):
         """
         See L{ISessionStore.saveSession}.
         """
+        client = self._ready(change.sid)
+        if client is not None:
+            return self._operations.save(client, change)
         return self._ask(change.sid, lambda client: self._operations.save(client, change))
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
@@ -151,7 +157,7 @@ class RedisStore(ConnectedStore):
         """
         See L{ISessionOwners.endSessions}.
         """
-        moment = self._present()[1]
+        moment = self._time.now()
         return self._work(
             lambda client: self._owners(client).end(sessionKey, reason, exceptFor, moment)
         )
@@ -212,7 +218,7 @@ class RedisStore(ConnectedStore):
         """
         End what was last touched so many seconds ago.
         """
-        moment = self._present()[1] - age
+        moment = self._time.now() - age
         count = 0
         for bucket in self._keys.buckets:
             async for ended in self._pages(

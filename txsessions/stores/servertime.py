@@ -6,7 +6,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.python.runtime import seconds
 
 INTERVAL: Final = 10.0
 """
@@ -25,20 +28,20 @@ class ServerTime:
     them and is moved no further than they ask for.  So clocks that agree are
     taken to agree, and a time comes back from the server as it went there.
 
-    @ivar _clock: Gives what the clock is, and its seconds.
+    @ivar _clock: Gives the clock; C{None} stands for the system's.
     @ivar _difference: What to add to a time of the clock, in seconds.
     @ivar _compared: The clock that was compared, and when.
     """
 
     def __init__(
         self,
-        clock: Callable[[], tuple[Any, float]],
+        clock: Callable[[], IReactorTime | None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._difference = 0.0
-        self._compared: tuple[Any, float] | None = None
+        self._compared: tuple[IReactorTime | None, float] | None = None
 
     def isStale(self) -> bool:
         """
@@ -47,20 +50,21 @@ class ServerTime:
         if self._compared is None:
             return True
         clock, when = self._compared
-        return clock is not self._clock()[0] or self._monotonic() >= when + INTERVAL
+        return clock is not self._clock() or self._monotonic() >= when + INTERVAL
 
     def now(self) -> float:
         """
         The present on the clock, in seconds.
         """
-        return self._clock()[1]
+        clock = self._clock()
+        return seconds() if clock is None else clock.seconds()
 
     def compare(self, before: float, server: float, after: float) -> None:
         """
         The server's time was C{server} at a moment between two times of the
         clock.
         """
-        self._compared = (self._clock()[0], self._monotonic())
+        self._compared = (self._clock(), self._monotonic())
         if before <= after:
             self._difference = min(max(self._difference, server - after), server - before)
 

@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
-from twisted.python.runtime import seconds
 
 from ...redis.client import TIMEOUT
 from ...redis.errors import ServerError
@@ -83,7 +82,7 @@ class ConnectedStore:
         self._timeout = timeout
         self._place = placeOf(host=host, **parameters)
         self._keys = Keys(prefix)
-        self._time = ServerTime(self._present)
+        self._time = ServerTime(lambda: self.clock)
         self._handle = Handle(self._connect, self._compare, self._time, lambda: self.clock)
         self._lines = Lines()
         self._logIns = Lines()
@@ -123,6 +122,13 @@ class ConnectedStore:
             self._log.warn("{place} could not be checked: {error}", place=self._place, error=e)
             return
         check(infos, bool(self._place.nodes), self._place)
+
+    def _ready(self, sid: str) -> IRedis | None:
+        """
+        The client, if an operation on a session may go to it at once, and makes
+        of errors what they mean by itself; C{None}: it goes through L{_ask}.
+        """
+        return None if sid in self._lines.open else self._handle.ready()
 
     def _ask(self, sid: str, operation: Callable[[IRedis], Deferred[Any]]) -> Deferred[Any]:
         """
@@ -218,18 +224,11 @@ class ConnectedStore:
         """
         Compare the server's time with the clock.
         """
-        before = self._present()[1]
+        before = self._time.now()
         asked = client.script(self._scripts.now, [self._keys.buckets[0].deadlines], [])
         return asked.addCallback(
-            lambda reply: self._time.compare(before, float(reply), self._present()[1])
+            lambda reply: self._time.compare(before, float(reply), self._time.now())
         )
-
-    def _present(self) -> tuple[Any, float]:
-        """
-        The store's clock, and what it says.
-        """
-        clock = self.clock
-        return clock, seconds() if clock is None else clock.seconds()
 
 
 def _itself(bucket: Bucket) -> Bucket:

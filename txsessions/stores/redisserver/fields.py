@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isnan
-from typing import Any
+from typing import Any, Final, cast
 
 import attrs
 
@@ -21,6 +21,30 @@ from ...lifetime import deadline
 from ...record import UNCHANGED, Change, Record
 from ..servertime import ServerTime
 from .keys import ownerOf, text
+
+KNOWN: Final = 1000
+"""
+How many names are remembered.  An application has a few dozen of them.
+"""
+
+
+class Names(dict[bytes, str | None]):
+    """
+    The names of attributes by their fields, each decoded once; C{None} for fields
+    that are no attributes.
+    """
+
+    def __missing__(self, field: bytes) -> str | None:
+        """
+        See L{dict.__missing__}.
+        """
+        if len(self) >= KNOWN:
+            self.clear()
+        name = self[field] = _text(field[1:]) if field.startswith(b"=") else None
+        return name
+
+
+_NAMES: Final = Names()
 
 
 class Damaged(Exception):
@@ -88,28 +112,64 @@ def toSave(change: Change, time: ServerTime) -> list[bytes]:
     return arguments
 
 
+def toUpdate(change: Change, time: ServerTime) -> list[bytes | int | float] | None:
+    """
+    The arguments of the script that does what most changes ask for: to set
+    attributes, and to touch.  C{None} for a change that asks for more.
+    """
+    if (
+        change.unset
+        or change.expectedVerifier is not None
+        or change.sessionKey is not UNCHANGED
+        or change.verifier is not UNCHANGED
+        or change.sessionTimeout is not UNCHANGED
+        or change.absoluteTimeout is not UNCHANGED
+    ):
+        return None
+    touched, version = change.lastModified, change.expectedVersion
+    arguments: list[bytes | int | float] = [
+        b"m",
+        b"" if touched is None else float(time.toServer(touched)),
+        b"v",
+        b"" if version is None else version,
+    ]
+    for name, value in change.set.items():
+        arguments += (b"=" + text(name), value)
+    return arguments
+
+
 def fromFields(sid: str, fields: Sequence[bytes], time: ServerTime) -> Record:
     """
     The record that has these fields, names and values in turn.
 
     @raise Damaged: None has.
     """
-    facts = dict(zip(fields[::2], fields[1::2], strict=True))
+    remaining = iter(fields)
+    facts = dict(zip(remaining, remaining, strict=False))
+    pop = facts.pop
     try:
-        absolute, owner = facts.get(b"a"), facts.get(b"o")
-        return Record(
-            sid=sid,
-            verifier=facts[b"d"],
-            created=time.fromServer(_number(facts[b"c"])),
-            lastModified=time.fromServer(_number(facts[b"m"])),
-            sessionTimeout=_number(facts[b"i"]),
-            absoluteTimeout=None if absolute is None else _number(absolute),
-            sessionKey=None if owner is None else _text(owner),
-            attributes={_text(n[1:]): facts[n] for n in facts if n.startswith(b"=")},
-            version=int(facts[b"v"]),
-        )
+        verifier, version = pop(b"d"), int(pop(b"v"))
+        created, modified, idle = float(pop(b"c")), float(pop(b"m")), float(pop(b"i"))
+        absolute, owner = pop(b"a", None), pop(b"o", None)
+        until = None if absolute is None else float(absolute)
+        sessionKey = None if owner is None else _text(owner)
+        attributes = {_NAMES[field]: value for field, value in facts.items()}
     except (KeyError, ValueError) as e:
         raise Damaged from e
+    if isnan(created + modified + idle + (until or 0.0)):
+        raise Damaged
+    attributes.pop(None, None)
+    return Record(
+        sid,
+        verifier,
+        time.fromServer(created),
+        time.fromServer(modified),
+        idle,
+        until,
+        sessionKey,
+        cast("dict[str, bytes]", attributes),
+        version,
+    )
 
 
 def number(value: float) -> bytes:
@@ -117,18 +177,6 @@ def number(value: float) -> bytes:
     A number that comes back as it is.
     """
     return repr(float(value)).encode()
-
-
-def _number(value: bytes) -> float:
-    """
-    What L{number} was made of.
-
-    @raise ValueError: It was made of none.
-    """
-    found = float(value)
-    if isnan(found):
-        raise ValueError("no number")
-    return found
 
 
 def _fact(value: Any) -> bytes:

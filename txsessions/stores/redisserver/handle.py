@@ -67,10 +67,16 @@ class Handle:
         """
         Carry out an operation of one step.
         """
-        client = self._client
-        if client is None or self._closing is not None or self._time.isStale():
-            return self._prepare(operation)
-        return operation(client)
+        client = self.ready()
+        return self._prepare(operation) if client is None else operation(client)
+
+    def ready(self) -> IRedis | None:
+        """
+        The client, if an operation may go to it at once.
+        """
+        if self._closing is not None or self._time.isStale():
+            return None
+        return self._client
 
     def work(self, steps: Callable[[IRedis], Coroutine[Any, Any, Any]]) -> Deferred[Any]:
         """

@@ -112,12 +112,20 @@ class Keys:
         tags = (f"{{{prefix}:{number:02x}}}" for number in range(BUCKETS))
         self.buckets = [Bucket(tag.encode()) for tag in tags]
         self.channel = f"{prefix}:ended".encode()
+        self._records = [bucket.record("") for bucket in self.buckets]
 
     def bucket(self, sid: str) -> Bucket:
         """
         The bucket of a session.
         """
         return self.buckets[crc32(sid.encode()) % BUCKETS]
+
+    def record(self, sid: str) -> bytes:
+        """
+        The key of the record of a session.
+        """
+        name = sid.encode()
+        return self._records[crc32(name) % BUCKETS] + name
 
 
 def ownerOf(sessionKey: str) -> bytes:

@@ -48,6 +48,11 @@ local function live(key, deadline)
   local left = math.max(deadline, now) - now + {SLACK}
   redis.call('PEXPIRE', key, string.format('%.0f', math.min(left, 1e10) * 1000))
 end
+
+-- The same when the deadline moves.  A day does not matter to what comes so late.
+local function extend(key, before, deadline)
+  if math.floor(deadline / 86400) ~= math.floor(before / 86400) then live(key, deadline) end
+end
 """
 
 PUT: Final = """

@@ -5,6 +5,7 @@ What each operation on one session asks, and what the answers mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from attrs import evolve
@@ -17,9 +18,11 @@ from ...record import Change, Record
 from ...redis.errors import ServerError
 from ...redis.interfaces import IRedis
 from ..servertime import ServerTime
-from .fields import Damaged, fromFields, number, toCreate, toSave
+from .answers import Loaded, Saved
+from .fields import Damaged, fromFields, number, toCreate, toSave, toUpdate
 from .keys import Bucket, Keys, ownerOf
 from .ownerscripts import PROBE
+from .refusal import refused
 from .scripts import Scripts
 
 
@@ -50,10 +53,9 @@ class Operations:
         """
         See L{ISessionStore.loadSession}.
         """
-        key = self._keys.bucket(sid).record(sid)
-        return client.execute(key, b"HGETALL", key).addCallbacks(
-            self._loaded, self._unreadable, (client, sid, default), {}, (client, sid)
-        )
+        key = self._keys.record(sid)
+        answer = Loaded(sid, partial(self._setAside, client), self._time, default)
+        return client.execute(key, b"HGETALL", key, answer=answer)
 
     def create(self, client: IRedis, record: Record) -> Deferred[bool]:
         """
@@ -67,9 +69,16 @@ class Operations:
         """
         See L{ISessionStore.saveSession}.
         """
-        keys = self._keys.bucket(change.sid).keys(change.sid)
+        sid = change.sid
+        arguments = toUpdate(change, self._time)
+        if arguments is not None:
+            answer = Saved(sid, partial(self._setAside, client))
+            return client.script(
+                self._scripts.update, (self._keys.record(sid),), arguments, answer=answer
+            )
+        keys = self._keys.bucket(sid).keys(sid)
         saved = client.script(self._scripts.save, keys, toSave(change, self._time))
-        return saved.addCallback(self._saved, change.sid)
+        return saved.addCallback(self._saved, sid).addErrback(refused)
 
     def logIn(self, client: IRedis, change: Change, till: bytes = b"") -> Deferred[int | None]:
         """
@@ -127,19 +136,6 @@ class Operations:
         else:
             put = fail(self._corrupt(sid))
         put.addErrback(lambda failure: self._log.warn("{error}", error=failure.value))
-
-    def _loaded(self, fields: Sequence[bytes], client: IRedis, sid: str, default: Any) -> Any:
-        """
-        The record that has been read.
-        """
-        if not fields:
-            return default
-        if fields[0] == b"e":
-            raise SessionEnded(sid, fields[1].decode())
-        try:
-            return fromFields(sid, fields, self._time)
-        except Damaged:
-            return self._setAside(client, sid)
 
     def _unreadable(self, failure: Failure, client: IRedis, sid: str) -> Any:
         """

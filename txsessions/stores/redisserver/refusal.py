@@ -17,23 +17,32 @@ from ...redis.errors import (
 )
 
 
-def refused(failure: Failure) -> object:
+def refused(failure: Failure) -> Failure:
     """
     Translate an error of Redis; let any other pass.
 
     @raise StoreUnavailable: One of its kinds.
     """
     error = failure.value
+    if not isinstance(error, RedisError):
+        return failure
+    raise meaningOf(error) from None
+
+
+def meaningOf(error: Exception) -> Exception:
+    """
+    What an error of Redis means; any other means itself.
+    """
     if isinstance(error, CommandTimedOut):
-        raise StoreTimedOut(f"{error}; a change may or may not have been made") from None
+        return StoreTimedOut(f"{error}; a change may or may not have been made")
     if isinstance(error, ConnectionBroken):
-        raise StoreUnavailable(f"{error}; a change may or may not have been made") from None
+        return StoreUnavailable(f"{error}; a change may or may not have been made")
     if isinstance(error, ServerError):
         if error.code in FORBIDDEN:
-            raise StoreUnusable(f"Redis refuses: {error}; let its user do that") from None
-        raise StoreUnavailable(f"Redis refuses: {error}") from None
+            return StoreUnusable(f"Redis refuses: {error}; let its user do that")
+        return StoreUnavailable(f"Redis refuses: {error}")
     if isinstance(error, AccessRefused):
-        raise StoreUnusable(f"{error}; check the user and the password") from None
+        return StoreUnusable(f"{error}; check the user and the password")
     if isinstance(error, RedisError):
-        raise StoreUnavailable(str(error)) from None
-    return failure
+        return StoreUnavailable(str(error))
+    return error

@@ -78,12 +78,31 @@ if ARGV[5] == '' then
   for number = last + 1, #ARGV do redis.call('HDEL', key, ARGV[number]) end
 end
 local deadline = deadlineOf(record)
-if deadline ~= before then
-  redis.call('ZADD', deadlines, exact(deadline), sid)
-  -- A day does not matter to what comes so late.
-  if math.floor(deadline / 86400) ~= math.floor(before / 86400) then live(key, deadline) end
-end
+-- One that is later than it was is put right by the claim that comes upon it.
+if deadline < before then redis.call('ZADD', deadlines, exact(deadline), sid) end
+extend(key, before, deadline)
 return {'saved', record.version}
+"""
+
+_UPDATE: Final = """
+-- The arguments are fields and values, to begin with 'm' and the touch, 'v' and the
+-- version that is expected, each empty if there is none.
+local key, touched, expected = KEYS[1], tonumber(ARGV[2]), ARGV[4]
+local record, problem, reason = read(key)
+if problem then return {problem, reason} end
+if expected ~= '' and tonumber(expected) ~= record.version then return {'conflict'} end
+local before = deadlineOf(record)
+if touched and touched >= before then return {'ended', reasonOf(record)} end
+if touched and touched > record.modified then
+  record.modified = touched
+else
+  ARGV[2] = exact(record.modified)
+end
+if #ARGV > 4 then record.version = record.version + 1 end
+ARGV[4] = string.format('%.0f', record.version)
+put(key, 1, #ARGV)
+extend(key, before, deadlineOf(record))
+return record.version
 """
 
 _DELETE: Final = """
@@ -182,7 +201,8 @@ class Scripts:
     others, since the server makes them anew each time.
 
     @ivar create: Inserts a record if there is none.
-    @ivar save: Applies a change.
+    @ivar update: Applies a change that sets attributes or touches, and nothing else.
+    @ivar save: Applies any change.
     @ivar logIn: Applies a change that gives an owner, unless that is too late.
     @ivar delete: Ends a session, perhaps only that of a certain owner.
     @ivar setAside: Puts a damaged record aside.
@@ -210,6 +230,7 @@ class Scripts:
         live, aside = exact + LIVE, READ + PUT_ASIDE
         finish = exact + READ + FORGET + writing(share) + FINISH
         self.create = Script("create", live + PUT + _CREATE)
+        self.update = Script("update", live + PUT + READ + _UPDATE)
         self.save = Script("save", live + PUT + aside + _CHECK + _APPLY)
         self.logIn = Script("logIn", finish + LIVE + PUT + PUT_ASIDE + _CHECK + FENCE + _APPLY)
         self.delete = Script("delete", finish + PUT_ASIDE + _DELETE)
