@@ -19,7 +19,13 @@ from twisted.internet import reactor
 
 from txsessions.testing.chaos import checker, summary
 from txsessions.testing.chaos.command import picture
-from txsessions.testing.chaos.fault import KILL_WORKER, SERVER_FAULTS, WORKER_FAULTS, plan
+from txsessions.testing.chaos.fault import (
+    KILL_WORKER,
+    SERVER_FAULTS,
+    STEP_CLOCK,
+    WORKER_FAULTS,
+    plan,
+)
 from txsessions.testing.chaos.run import Plan, Run
 
 HERE = Path(__file__).parent
@@ -42,13 +48,13 @@ async def test_file(tmp_path: Path) -> None:
     Workers that share a file lose nothing when they are killed and frozen, revive
     nothing, and tell all endings; the summary and the picture say so.
     """
-    run = await ran(tmp_path, "sqlite:sessions.db", 8, seed=5)
+    run = await ran(tmp_path, "sqlite:sessions.db", 8, seed=9)
     assert run.anomalies == []
     content = json.loads(json.dumps(summary.content(run)))
-    assert content["faults"][KILL_WORKER] > 0
+    assert content["faults"][KILL_WORKER] > 0 and content["faults"][STEP_CLOCK] > 0
     assert content["acknowledged"]["writes"] > 50 and content["ended"] == content["told"] > 0
     assert content["upper bound"] == 3 / run.site.figures.writes
-    assert picture(run).count("<rect") == len(run.mischief.done)
+    assert picture(run).count('class="mark"') == len(run.mischief.done)
 
 
 @pytest_twisted.ensureDeferred
@@ -79,6 +85,17 @@ async def test_carelessStore(
     run = await ran(tmp_path, f"careless.{name}:sessions.db", 5, seed=7, rate=600)
     assert kind in {each.kind for each in run.anomalies}
     assert "ANOMALIES" in summary.text(run)
+
+
+@pytest_twisted.ensureDeferred
+async def test_jumpyStore(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    And it finds a process that believes the clock on the wall: sessions vanish when
+    that is set.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(HERE))
+    run = await ran(tmp_path, "careless.JumpyStore:sessions.db", 5, seed=4)
+    assert checker.VANISHED in {each.kind for each in run.anomalies}
 
 
 class TestPlan:
@@ -127,8 +144,10 @@ class TestCommand:
             (["--minutes", "0"], "--minutes has to be more than 0"),
             (["--store", "nothing"], "--store nothing: say redis or postgres"),
             (["--store", "memory:"], "processes cannot share the store memory"),
+            (["--keep", "."], "--keep . exists; say a new directory"),
+            (["--plot", "nowhere/plot.svg"], "--plot nowhere/plot.svg: there is no such directory"),
         ],
-        ids=["minutes", "no store", "unshared"],
+        ids=["minutes", "no store", "unshared", "kept", "plot"],
     )
     def test_wrong(self, arguments: list[str], text: str) -> None:
         """

@@ -231,7 +231,7 @@ class Browser:
         elif kind == LOGIN:
             arguments = {"token": f"owner of {history.name}"}
         if kind in (READ, WRITE) and self._random.random() < SLOWLY:
-            arguments["slow"] = f"{self._random.uniform(*SLOW):.3f}"
+            arguments["slow"] = round(self._random.uniform(*SLOW), 3)
         self._after(history, await tab.ask(history, kind, **arguments))
 
     async def _insist(self, tab: Tab, history: History, kind: str, end: float) -> None:
@@ -267,7 +267,7 @@ def _noted(arguments: dict[str, Any]) -> dict[str, Any]:
     """
     What of a request's arguments stands in the history.
     """
-    return {name: arguments[name] for name in ("key", "token") if name in arguments}
+    return {name: arguments[name] for name in ("key", "token", "slow") if name in arguments}
 
 
 def _outcome(status: int, content: dict[str, Any]) -> str:

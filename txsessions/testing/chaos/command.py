@@ -82,11 +82,21 @@ class Options(BaseOptions):
                 raise UsageError(f"--{name} has to be more than 0")
         if self["seed"] is None:
             self["seed"] = randrange(1_000_000)
+        self._checkFiles()
         if ":" not in self["store"] and self["store"] not in SERVERS:
             raise UsageError(
                 f"--store {self['store']}: say {' or '.join(SERVERS)}, or what several processes "
                 "can share, such as sqlite:sessions.db"
             )
+
+    def _checkFiles(self) -> None:
+        """
+        See that what is to be written in the end can be.
+        """
+        if self["keep"] is not None and Path(self["keep"]).exists():
+            raise UsageError(f"--keep {self['keep']} exists; say a new directory")
+        if self["plot"] is not None and not Path(self["plot"]).absolute().parent.is_dir():
+            raise UsageError(f"--plot {self['plot']}: there is no such directory")
 
     def plan(self) -> Plan:
         """
@@ -151,12 +161,15 @@ def picture(run: Run) -> str:
     The picture of a run.
     """
     plan, figures = run.plan, run.site.figures
-    title = (
-        f"{plan.store}: {figures.requests:,} requests of {plan.clients} clients at {plan.workers} "
-        f"workers, {len(run.anomalies)} anomalies, seed {plan.seed}"
+    anomalies = len(run.anomalies)
+    title = f"{plan.store}: {anomalies} {'anomaly' if anomalies == 1 else 'anomalies'}"
+    text = (
+        f"{figures.requests:,} requests of {plan.clients} clients at {plan.workers} workers; "
+        f"{figures.writes:,} writes acknowledged; {len(run.mischief.done)} faults; "
+        f"seed {plan.seed}"
     )
-    seconds = max(plan.seconds, *figures.latencies, 1)
-    return draw(title, seconds, figures.latencies, run.mischief.done)
+    seconds = max(plan.seconds, *figures.timeline, 1)
+    return draw(title, text, seconds, figures, run.mischief.done)
 
 
 def _fail(text: str) -> NoReturn:

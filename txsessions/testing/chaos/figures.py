@@ -32,7 +32,8 @@ class Figures:
     @ivar outcomes: How many came to what.
     @ivar acknowledged: How many of each kind were acknowledged.
     @ivar latencies: How long those that were answered by 200 took, in seconds, by the
-        second of the run in which that was.
+        second of the run in which that was; without what they were told to take.
+    @ivar timeline: How many came to what, by the second as well.
     """
 
     def __init__(self) -> None:
@@ -41,6 +42,7 @@ class Figures:
         self.outcomes: Counter[str] = Counter()
         self.acknowledged: Counter[str] = Counter()
         self.latencies: dict[int, list[float]] = defaultdict(list)
+        self.timeline: dict[int, Counter[str]] = defaultdict(Counter)
 
     def next(self) -> int:
         """
@@ -54,10 +56,11 @@ class Figures:
         A request is over.
         """
         self.outcomes[operation.outcome] += 1
+        self.timeline[int(operation.end)][operation.outcome] += 1
         if operation.isDone:
             self.acknowledged[operation.kind] += 1
         if operation.outcome in (DONE, NONE):
-            self.latencies[int(operation.end)].append(operation.end - operation.start)
+            self.latencies[int(operation.end)].append(operation.latency)
 
     @property
     def writes(self) -> int:

@@ -19,10 +19,12 @@ from .fault import (
     FREEZE_WORKER,
     KILL_SERVER,
     KILL_WORKER,
+    STEP_CLOCK,
     Fault,
 )
 from .process import PATIENCE, ChaosFailed, Process
 from .proxy import Proxy
+from .worker import Worker
 
 AGAIN: Final = 0.5
 """
@@ -55,7 +57,7 @@ class Mischief:
         self,
         reactor: Any,
         since: Callable[[], float],
-        workers: Sequence[Process],
+        workers: Sequence[Worker],
         server: Process | None,
         proxy: Proxy | None,
     ) -> None:
@@ -104,6 +106,11 @@ class Mischief:
             target.freeze()
             await self._rest(fault.duration)
             target.thaw()
+        elif fault.kind == STEP_CLOCK:
+            worker = self._workers[fault.worker]
+            worker.setClock(fault.step)
+            await self._rest(fault.duration)
+            worker.setClock(0.0)
         else:
             assert self._proxy is not None
             await self._disturb(self._proxy, fault)

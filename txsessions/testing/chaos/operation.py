@@ -63,6 +63,7 @@ class Operation:
     @ivar end: When it was answered, or given up.
     @ivar key: What was written.
     @ivar token: What it was set to.
+    @ivar slow: How long the page was told to take, in seconds.
     @ivar status: The status of the answer; C{None}: there was none.
     @ivar name: Whose session answered, by the name in its data.
     @ivar found: What was read, by key; a key that is not there was not set.
@@ -79,6 +80,7 @@ class Operation:
     end: float = inf
     key: str = ""
     token: str = ""
+    slow: float = 0.0
     outcome: str = LOST
     status: int | None = None
     name: str | None = None
@@ -92,6 +94,13 @@ class Operation:
         Whether it was acknowledged, so that what it did is there for sure.
         """
         return self.outcome == DONE
+
+    @property
+    def latency(self) -> float:
+        """
+        How long it took, besides what it was told to take, in seconds.
+        """
+        return max(0.0, self.end - self.start - self.slow)
 
     @property
     def mayHappen(self) -> bool:

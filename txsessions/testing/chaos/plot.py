@@ -1,175 +1,225 @@
 """
-A picture of a run: how long requests took, and what was done meanwhile.
+The picture of a run: how long requests took, what came of them, and what was done
+meanwhile, one above the other over the same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from html import escape
+from collections.abc import Callable, Iterable, Sequence
 from math import ceil, log10
 from typing import Final
 
-from .figures import percentile
+from .drawing import INK, PALE, Drawing, Point
+from .fault import DEAFEN, FREEZE_SERVER, KILL_SERVER, SERVER_FAULTS, WORKER_FAULTS
+from .figures import Figures, percentile
 from .mischief import Done
+from .operation import DONE, LOST, NONE, REFUSED
 
 WIDTH: Final = 960
-LEFT: Final = 64
-RIGHT: Final = 16
-TOP: Final = 56
-HEIGHT: Final = 240
-ROW: Final = 18
+LEFT: Final = 152
+RIGHT: Final = 56
+HEAD: Final = 88
+GAP: Final = 44
+LATENCY: Final = 190
+TRAFFIC: Final = 84
+ROW: Final = 24
+"""
+Measures, in pixels.
+"""
+
 SHORTEST: Final = 0.001
-"""
-The lowest latency that is drawn, in seconds.
-"""
 LONGEST: Final = 10.0
 """
-The highest one.
+The latencies that the axis goes from and to, in seconds.
 """
-INK: Final = "#808080"
-MEDIAN: Final = "#3b82c4"
-WORST: Final = "#d9772b"
-FAULT: Final = "#b5507a"
+
+MEDIAN: Final = "#1d6fb8"
+WORST: Final = "#e07b28"
+COLORS: Final = {"answered": "#3f9b83", "refused": "#edb84c", "unanswered": "#c8463d"}
+OUTCOMES: Final = {"answered": (DONE, NONE), "refused": (REFUSED,), "unanswered": (LOST,)}
+WORKER: Final = "#7c63b8"
+SERVER: Final = "#b5507a"
+AWAY: Final = "#b5507a"
+TRACK: Final = "#f4f6f7"
+TIMES: Final = "\N{MULTIPLICATION SIGN}"
+
+OUTAGES: Final = (KILL_SERVER, FREEZE_SERVER, DEAFEN)
 """
-Colours that can be seen on white and on black.
+The faults while which the store cannot answer.
 """
+
+STEPS: Final = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class Plot:
     """
-    A picture, written line by line.
+    The picture that is being drawn.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, figures: Figures, faults: Sequence[Done]) -> None:
         """
         @param seconds: How long the run was.
         """
         self._seconds = max(1.0, seconds)
-        self._parts: list[str] = []
+        self._figures = figures
+        self._faults = faults
+        self._drawing = Drawing(WIDTH)
 
-    def x(self, second: float) -> float:
+    def draw(self, title: str, text: str) -> str:
+        """
+        The whole of it.
+        """
+        drawing = self._drawing
+        drawing.text(20, 32, title, fill=INK, size=17)
+        drawing.text(20, 54, text)
+        latency, traffic = HEAD, HEAD + LATENCY + GAP
+        rows = traffic + TRAFFIC + GAP
+        bottom = rows + ROW * len(self._kinds())
+        self._shades(latency, traffic + TRAFFIC)
+        self._latencies(latency)
+        self._traffic(traffic)
+        self._rows(rows)
+        self._times(bottom)
+        return drawing.written(ceil(bottom) + 40)
+
+    def _x(self, second: float) -> float:
         """
         Where a moment is.
         """
         within = min(max(second, 0.0), self._seconds)
         return LEFT + (WIDTH - LEFT - RIGHT) * within / self._seconds
 
-    def y(self, latency: float) -> float:
+    def _kinds(self) -> list[str]:
         """
-        Where a latency is, by its logarithm.
+        The faults that there were.
         """
-        within = min(max(latency, SHORTEST), LONGEST)
-        return TOP + HEIGHT * (1 - log10(within / SHORTEST) / log10(LONGEST / SHORTEST))
+        kinds = {each.kind for each in self._faults}
+        return [kind for kind in (*WORKER_FAULTS, *SERVER_FAULTS) if kind in kinds]
 
-    def text(self, x: float, y: float, text: str, anchor: str = "start", fill: str = INK) -> None:
+    def _shades(self, top: float, bottom: float) -> None:
         """
-        Write something.
+        The times at which the store could not answer.
         """
-        self._parts.append(
-            f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}">'
-            f"{escape(text)}</text>"
-        )
+        for each in self._faults:
+            if each.kind in OUTAGES:
+                start, end = self._x(each.start), self._x(each.end)
+                self._drawing.box((start, top), max(1.0, end - start), bottom - top, AWAY, 0.1)
 
-    def line(self, x1: float, y1: float, x2: float, y2: float) -> None:
+    def _latencies(self, top: float) -> None:
         """
-        A thin line.
+        How long requests took, by the logarithm.
         """
-        self._parts.append(
-            f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" '
-            f'stroke="{INK}" stroke-opacity="0.4"/>'
-        )
+        drawing = self._drawing
 
-    def curve(self, latencies: Mapping[int, Sequence[float]], percent: float, color: str) -> None:
+        def y(latency: float) -> float:
+            within = min(max(latency, SHORTEST), LONGEST)
+            return top + LATENCY * (1 - log10(within / SHORTEST) / log10(LONGEST / SHORTEST))
+
+        for latency in (0.001, 0.01, 0.1, 1.0, 10.0):
+            drawing.line((LEFT, y(latency)), (WIDTH - RIGHT, y(latency)))
+            shown = f"{latency:g} s" if latency >= 1 else f"{latency * 1000:g} ms"
+            drawing.text(LEFT - 8, y(latency) + 4, shown, "end")
+        self._label(top, "latency", [("p50", MEDIAN), ("p99 of each second", WORST)])
+        medians, worst = (self._curve(percent, y) for percent in (50, 99))
+        band = [[*low, *reversed(high)] for low, high in zip(medians, worst, strict=True)]
+        drawing.area(band, WORST, 0.12)
+        drawing.curve(worst, WORST)
+        drawing.curve(medians, MEDIAN)
+
+    def _curve(self, percent: float, y: Callable[[float], float]) -> list[list[Point]]:
         """
         A percentile over time; interrupted where nothing was answered.
         """
-        commands, before = [], None
-        for second in sorted(latencies):
-            letter = "L" if second - 1 == before else "M"
-            y = self.y(percentile(latencies[second], percent))
-            commands.append(f"{letter}{self.x(second + 0.5):.1f} {y:.1f}")
-            if letter == "M":
-                # A single second is a dot.
-                commands.append("h0.1")
-            before = second
-        self._parts.append(
-            f'<path d="{"".join(commands)}" fill="none" stroke="{color}" stroke-width="1.5" '
-            'stroke-linecap="round"/>'
-        )
+        latencies = self._figures.latencies
+        return [
+            [(self._x(second + 0.5), y(percentile(latencies[second], percent))) for second in run]
+            for run in _runs(latencies)
+        ]
 
-    def bar(self, start: float, end: float, y: float) -> None:
+    def _traffic(self, top: float) -> None:
         """
-        Something that lasted.
+        What came of requests, one kind upon the other.
         """
-        width = max(2.0, self.x(end) - self.x(start))
-        self._parts.append(
-            f'<rect x="{self.x(start):.1f}" y="{y:.1f}" width="{width:.1f}" '
-            f'height="{ROW - 6}" fill="{FAULT}"/>'
-        )
+        drawing, timeline = self._drawing, self._figures.timeline
+        most = max((counts.total() for counts in timeline.values()), default=1)
+        bottom, scale = top + TRAFFIC, TRAFFIC / max(most, 1)
+        for y, shown in ((top, f"{most} / s"), (bottom, "0")):
+            drawing.line((LEFT, y), (WIDTH - RIGHT, y))
+            drawing.text(LEFT - 8, y + 4, shown, "end")
+        self._label(top, "requests", list(COLORS.items()))
+        under = dict.fromkeys(timeline, 0)
+        for name, kinds in OUTCOMES.items():
+            steps: list[list[Point]] = []
+            for second, counts in sorted(timeline.items()):
+                low, high = under[second], under[second] + sum(counts[kind] for kind in kinds)
+                under[second] = high
+                if high > low:
+                    x, end = self._x(second), self._x(second + 1)
+                    y, base = bottom - high * scale, bottom - low * scale
+                    steps.append([(x, base), (x, y), (end, y), (end, base)])
+            drawing.area(steps, COLORS[name])
 
-    def written(self, height: float) -> str:
+    def _rows(self, top: float) -> None:
         """
-        The whole picture.
+        The faults, one row for each kind.
         """
-        return "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height:.0f}" '
-                f'width="{WIDTH}" height="{height:.0f}" font-family="sans-serif" font-size="12">',
-                *self._parts,
-                "</svg>\n",
-            ]
-        )
+        drawing = self._drawing
+        self._label(top, "faults", [("store away", AWAY)] if self._hasOutages() else [])
+        for number, kind in enumerate(self._kinds()):
+            y = top + ROW * number
+            some = [each for each in self._faults if each.kind == kind]
+            drawing.box((LEFT, y + 3), WIDTH - LEFT - RIGHT, ROW - 6, TRACK)
+            drawing.text(LEFT - 8, y + 16, kind, "end", fill=INK)
+            drawing.text(WIDTH - RIGHT + 8, y + 16, f"{TIMES} {len(some)}")
+            for each in some:
+                start, width = self._x(each.start), self._x(each.end) - self._x(each.start)
+                color = WORKER if kind in WORKER_FAULTS else SERVER
+                text = f"{kind}, {each.start:.1f} s to {each.end:.1f} s"
+                drawing.mark((start, y + 3), max(2.0, width), ROW - 6, color, text)
+
+    def _hasOutages(self) -> bool:
+        """
+        Whether the store was ever away.
+        """
+        return any(each.kind in OUTAGES for each in self._faults)
+
+    def _label(self, top: float, name: str, colors: Sequence[tuple[str, str]]) -> None:
+        """
+        What a part shows, and by which colours.
+        """
+        self._drawing.text(LEFT, top - 12, name, fill=INK, size=13)
+        x = LEFT + 78.0
+        for text, color in colors:
+            self._drawing.box((x, top - 21), 10, 10, color, 0.25 if color == AWAY else 1.0)
+            self._drawing.text(x + 15, top - 12, text)
+            x += 34 + 6.4 * len(text)
+
+    def _times(self, y: float) -> None:
+        """
+        What stands below.
+        """
+        step = next((each for each in STEPS if self._seconds / each <= 11), 7200)
+        for second in range(0, int(self._seconds) + 1, step):
+            self._drawing.line((self._x(second), y), (self._x(second), y + 5), PALE)
+            shown = f"{second // 60}:{second % 60:02}"
+            self._drawing.text(self._x(second), y + 20, shown, "middle")
 
 
-def draw(
-    title: str, seconds: float, latencies: Mapping[int, Sequence[float]], faults: Sequence[Done]
-) -> str:
+def _runs(seconds: Iterable[int]) -> list[list[int]]:
+    """
+    Those that follow upon each other, together.
+    """
+    runs: list[list[int]] = []
+    for second in sorted(seconds):
+        if runs and runs[-1][-1] == second - 1:
+            runs[-1].append(second)
+        else:
+            runs.append([second])
+    return runs
+
+
+def draw(title: str, text: str, seconds: float, figures: Figures, faults: Sequence[Done]) -> str:
     """
     The picture of a run, as SVG.
     """
-    plot = Plot(seconds)
-    _axes(plot, title, seconds)
-    plot.curve(latencies, 99, WORST)
-    plot.curve(latencies, 50, MEDIAN)
-    return plot.written(_rows(plot, faults))
-
-
-def _axes(plot: Plot, title: str, seconds: float) -> None:
-    """
-    What is around the curves.
-    """
-    plot.text(LEFT, 20, title)
-    plot.text(LEFT, 42, "latency, p50", fill=MEDIAN)
-    plot.text(LEFT + 100, 42, "p99 of each second", fill=WORST)
-    plot.text(LEFT + 240, 42, "faults", fill=FAULT)
-    for latency in (0.001, 0.01, 0.1, 1.0, 10.0):
-        y = plot.y(latency)
-        plot.line(LEFT, y, WIDTH - RIGHT, y)
-        shown = f"{latency:g} s" if latency >= 1 else f"{latency * 1000:g} ms"
-        plot.text(LEFT - 6, y + 4, shown, "end")
-    step = _step(seconds)
-    for number in range(int(seconds / step) + 1):
-        plot.text(plot.x(number * step), TOP + HEIGHT + 16, f"{number * step} s", "middle")
-
-
-def _step(seconds: float) -> int:
-    """
-    How many seconds lie between two numbers below.
-    """
-    return next((step for step in (1, 2, 5, 10, 20, 30, 60, 120) if seconds / step <= 12), 300)
-
-
-def _rows(plot: Plot, faults: Sequence[Done]) -> float:
-    """
-    The faults, one row for each kind.
-
-    @return: Where they end.
-    """
-    y = TOP + HEIGHT + 30.0
-    for kind in dict.fromkeys(sorted(each.kind for each in faults)):
-        some = [each for each in faults if each.kind == kind]
-        for each in some:
-            plot.bar(each.start, each.end, y + ROW)
-        plot.text(LEFT, y + ROW - 3, f"{kind}: {len(some)}")
-        y += 2 * ROW
-    return ceil(y) + 12
+    return Plot(seconds, figures, faults).draw(title, text)

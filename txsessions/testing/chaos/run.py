@@ -22,7 +22,7 @@ from .backend import Backend
 from .browser import Browser, Tab
 from .client import UNANSWERED, UNSENT, Client
 from .endings import checkEndings, missingOf
-from .fault import FREEZE_WORKER, KILL_WORKER, plan
+from .fault import SERVER_FAULTS, WORKER_FAULTS, plan
 from .mischief import Mischief
 from .process import ChaosFailed, until
 from .site import Site
@@ -229,8 +229,9 @@ class Run:
         had told them.
         """
         kinds = Counter(each.kind for each in self.mischief.done)
-        ofWorkers = kinds[KILL_WORKER] + kinds[FREEZE_WORKER]
-        return BATCH * (ofWorkers + self.plan.workers * (kinds.total() - ofWorkers))
+        ofWorkers = sum(kinds[kind] for kind in WORKER_FAULTS)
+        ofServer = sum(kinds[kind] for kind in SERVER_FAULTS)
+        return BATCH * (ofWorkers + self.plan.workers * ofServer)
 
     def _abandon(self) -> None:
         """

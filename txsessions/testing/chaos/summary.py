@@ -14,8 +14,6 @@ STORIES: Final = 10
 How many anomalies are told at the most.
 """
 
-CLOCK: Final = "clock steps: skipped, for they need the rights to set the clock"
-
 
 def content(run: Run) -> dict[str, Any]:
     """
@@ -33,7 +31,6 @@ def content(run: Run) -> dict[str, Any]:
         "told": len({each.sid for each in run.told}),
         "told again": len(run.told) - len({each.eventID for each in run.told}),
         "faults": _faults(run),
-        "skipped": [CLOCK],
         "anomalies": [each.content() for each in run.anomalies],
         "upper bound": bound(run),
     }
@@ -57,7 +54,6 @@ def text(run: Run) -> str:
         f"{found['told again']:,} told again",
         f"{sum(faults.values())} faults: "
         + (", ".join(f"{kind} {times}" for kind, times in faults.items()) or "none"),
-        CLOCK,
         "",
         *_verdict(run),
     ]

@@ -10,10 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from . import settable
 from .pages import VARIABLE, Pages
 from .process import Process, freePort, isListening
 
-TWISTD: Final = "from twisted.scripts.twistd import run; run()"
+TWISTD: Final = (
+    f"from {settable.__name__} import install; install(); "
+    "from twisted.scripts.twistd import run; run()"
+)
+"""
+C{twistd} with a clock that can be set.
+"""
 
 TIMEOUT: Final = "12h"
 """
@@ -44,6 +51,8 @@ class Worker(Process):
         self.place = directory.parent
         self._store = store
         self._notebook = notebook
+        self._clock = directory / "clock"
+        self.setClock(0.0)
 
     def arguments(self) -> list[str]:
         """
@@ -61,7 +70,13 @@ class Worker(Process):
         """
         See L{Process.environment}.
         """
-        return {VARIABLE: str(self._notebook)}
+        return {VARIABLE: str(self._notebook), settable.VARIABLE: str(self._clock.resolve())}
+
+    def setClock(self, seconds: float) -> None:
+        """
+        Let its wall clock be wrong by so many seconds.
+        """
+        settable.setClock(self._clock, seconds)
 
     def isReady(self) -> bool:
         """
