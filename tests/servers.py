@@ -199,7 +199,7 @@ class RedisServer(ServerProcess):
         See L{ServerProcess.isReady}.
         """
         try:
-            return self.ask("PING") is not None
+            return not str(self.ask("PING")).startswith("LOADING")
         except OSError:
             return False
 
