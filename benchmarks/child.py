@@ -11,7 +11,7 @@ from pathlib import Path
 
 from backing import freePort, until
 from machine import cpu, onCore
-from visitors import begin
+from visitors import begin, counted
 
 
 class Child:
@@ -62,11 +62,13 @@ class Child:
         """
         return self._process.pid
 
-    def wait(self) -> None:
+    def wait(self, cookie: str | None = None) -> None:
         """
         Wait until it answers.
+
+        @param cookie: That of a session.
         """
-        until(self._answers, "the server answers")
+        until(lambda: self._answers(cookie), "the server answers")
 
     def cpu(self) -> float:
         """
@@ -78,20 +80,39 @@ class Child:
         """
         What its meter says of the time since it was asked before.
         """
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
         self._process.stdin.write(b"\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        return self.line()
 
-    def _answers(self) -> bool:
+    def line(self) -> dict[str, float]:
+        """
+        The next line that it prints.
+        """
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError(self._ended())
+        return json.loads(line)
+
+    def _ended(self) -> str:
+        """
+        What it has said before it ended.
+        """
+        lines = self._errors.read_text(errors="replace").strip().splitlines()
+        return f"the server has ended: {' / '.join(lines[-3:])}"
+
+    def _answers(self, cookie: str | None) -> bool:
         """
         Whether it answers.
         """
         if self._process.poll() is not None:
-            lines = self._errors.read_text(errors="replace").strip().splitlines()
-            raise RuntimeError(f"the server has ended: {' / '.join(lines[-3:])}")
+            raise RuntimeError(self._ended())
         try:
-            begin(self.port, 1, 1)
+            if cookie is None:
+                begin(self.port, 1, 1)
+            else:
+                counted(self.port, [cookie])
         except OSError:
             return False
         return True

@@ -309,7 +309,7 @@ def measure(variant: str, count: int, isBeside: bool) -> None:
     begun = time.perf_counter()
     VARIANTS[variant](count // SAMPLE, reactor.seconds() + 3600, lambda: None)
     # With more sessions each takes longer.
-    warm = 3 * SAMPLE * (time.perf_counter() - begun)
+    warm = 2 * SAMPLE * (time.perf_counter() - begun)
     end = reactor.seconds() + calm + warm
     heart = Heart()
 

@@ -1,0 +1,105 @@
+"""
+What many sessions cost: a million in one process, a hundred thousand new ones in a minute, a
+start with a million records, one and two workers, and a million endings::
+
+    python benchmarks/scale.py
+    python benchmarks/scale.py --minutes 10 grow
+    python benchmarks/scale.py --sessions 100000 live cold
+
+It takes about 10 minutes, and needs C{wrk}, and for C{workers} C{redis-server} and
+PostgreSQL.  Parts that are not run keep the figures of the run before.  C{--short} has only to
+run.  C{--draw} writes the report anew from the raw figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from machine import described, load
+from rounds import keep
+from scalepage import ScalePage
+from scaleparts import Part, Scale, clock, cold, endings, grow, live
+from scaleworkers import workers
+from targets import writeTargets
+from wrk import isInstalled
+
+OUT = Path(__file__).resolve().parent.parent / "docs" / "speed"
+
+PARTS: dict[str, Part] = {
+    "clock": clock,
+    "workers": workers,
+    "cold": cold,
+    "grow": grow,
+    "live": live,
+    "endings": endings,
+}
+
+
+def run(scale: Scale, names: list[str], before: dict[str, Any]) -> dict[str, Any]:
+    """
+    Measure.
+
+    @param before: The raw figures of the run before.
+    @return: The raw figures.
+    """
+    raw = {name: figures for name, figures in before.items() if name in PARTS}
+    began, busy = time.monotonic(), load()
+    failed = {}
+    for name in names:
+        print(f"{name} …", file=sys.stderr)
+        since = time.monotonic()
+        try:
+            raw[name] = PARTS[name](scale)
+        except (RuntimeError, OSError) as e:
+            failed[name] = str(e).strip().splitlines()[0]
+        print(f"{name}: {time.monotonic() - since:.0f} s {failed.get(name, '')}", file=sys.stderr)
+    return {
+        **raw,
+        "machine": described(),
+        "load": [busy, load()],
+        "took": time.monotonic() - began,
+        "sessions": scale.sessions,
+        "failed": failed,
+    }
+
+
+def main() -> None:
+    """
+    Measure, write, and print.
+    """
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    parser.add_argument("--out", type=Path, default=OUT, help="where the report is written")
+    parser.add_argument("--short", action="store_true", help="only see whether it runs")
+    parser.add_argument("--draw", action="store_true", help="only write the report anew")
+    parser.add_argument("--sessions", type=int, default=1_000_000)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seconds", type=int, default=4)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
+    options = parser.parse_args()
+    path = options.out / "scale.json"
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if not options.draw:
+        unknown = set(options.parts) - set(PARTS)
+        if unknown:
+            parser.error(f"no such part: {', '.join(sorted(unknown))}")
+        if not isInstalled():
+            parser.exit(1, "wrk is missing: apt-get install wrk\n")
+        with tempfile.TemporaryDirectory() as directory:
+            how = (options.sessions, options.seconds, options.minutes)
+            scale = Scale(*((1000, 1, 0.02) if options.short else how), directory)
+            keep(run(scale, options.parts or list(PARTS), before), path)
+    raw = json.loads(path.read_text())
+    ScalePage(raw).write(options.out)
+    writeTargets(options.out)
+    print((options.out / "scale.rst").read_text())
+    sys.exit(bool(raw["failed"]) and not options.draw)
+
+
+if __name__ == "__main__":
+    main()
