@@ -29,7 +29,7 @@ ROOT = Path(txsessions.__file__).parent
 FLOORS = [
     "interfaces errors _version",
     "record lifetime token jsonvalues data cookie size deadlines tracked duration "
-    "comparison aead keys seal envelope limit handle event ownid stores.claim stores.journal",
+    "comparison aead keys seal envelope limit handle event ownid given stores.claim stores.journal",
     "names turns clock duties patience sweeper keeper tracker tokens managed custody registry "
     "manager walk copying keyfile rekeying update subscription observers publisher subject "
     "claims ownstorage delivery courier couriers feed stores redis",

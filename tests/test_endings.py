@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from scenes import Scene, count, gated, stored
+from twisted.internet.defer import Deferred
 
 from txsessions import Session
 from txsessions.errors import (
@@ -50,6 +51,37 @@ class TestEndings:
         assert told == [1, 2]
         assert session.uid not in it.site.sessions
         it.errors.flush("division by zero")
+
+    def test_asynchronousCallback(self, scene):
+        """
+        A callback may be a coroutine function: it runs to its end, and what it raises
+        is logged.
+        """
+        it, told, waiting = scene(), [], Deferred()
+        session = stored(it)
+
+        async def callback():
+            await waiting
+            told.append(1)
+            raise ZeroDivisionError("it fails later")
+
+        session.notifyOnExpire(callback)
+        session.notifyOnExpire(lambda: told.append(0))
+        session.expire()
+        assert told == [0]
+        waiting.callback(None)
+        assert told == [0, 1]
+        it.errors.flush("it fails later")
+
+    @pytest.mark.parametrize("thing", [None, 5, "callback"])
+    def test_noCallback(self, scene, thing):
+        """
+        What cannot be called is refused at once, not when the session ends.
+        """
+        session = stored(scene())
+        with pytest.raises(TypeError, match="is a callable, not"):
+            session.notifyOnExpire(thing)
+        assert session.expireCallbacks == []
 
     def test_raisingCallbackOfTimer(self, scene):
         """

@@ -29,6 +29,17 @@ EVENT = SessionEvent("destroyed", SID, SID, "logout", "id-1", 9.0, RECORD)
 OWN = SessionEvent("created", b"tuna", None, None, "id-2", 9.0)
 
 
+class Plain:
+    """
+    An observer that does not say so.
+    """
+
+    def update(self, event: SessionEvent) -> None:
+        """
+        See L{ISessionObserver.update}.
+        """
+
+
 @pytest.fixture
 def clock() -> TurningClock:
     """
@@ -233,10 +244,18 @@ class TestNone:
             EventPublisher(clockOf()).subscribe(thing)
         assert "tuna" not in str(caught.value) and "\n" not in str(caught.value)
 
+    def test_undeclared(self) -> None:
+        """
+        One that has an C{update}, and does not say so, is told how to say it.
+        """
+        with pytest.raises(TypeError, match=r"has @implementer\(ISessionObserver\) before it"):
+            adapt(Plain())
+
     def test_class(self) -> None:
         """
         A class whose instances are observers is refused, since it would be called.
         """
-        with pytest.raises(TypeError, match="subscribe an instance of Listener, not the class"):
-            adapt(Listener)
+        for kind in (Listener, Plain):
+            with pytest.raises(TypeError, match=r"subscribe an instance of \w+, not the class"):
+                adapt(kind)
         assert ISessionObserver(dict, None) is not None

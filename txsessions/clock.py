@@ -12,6 +12,8 @@ from twisted.internet.base import ReactorBase
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
+from .given import givenClock
+
 JUMP: Final = 1.0
 """
 By how many seconds the system's clock has to be off, compared with the last
@@ -96,5 +98,7 @@ def steady(clock: IReactorTime) -> IReactorTime:
     """
     A clock that does not jump: a real reactor's time is made steady, any other
     clock (L{twisted.internet.task.Clock}) is its own master.
+
+    @raise TypeError: It is no clock.
     """
-    return SteadyClock(clock) if isinstance(clock, ReactorBase) else clock
+    return SteadyClock(clock) if isinstance(clock, ReactorBase) else givenClock(clock)

@@ -80,7 +80,8 @@ class ISession(Interface):
         A callback that raises is logged and stops no other.  One that is
         registered after the end is called at once.
 
-        @param callback: A callable without arguments.
+        @param callback: A callable without arguments, such as an C{async def}.
+        @raise TypeError: It is none.
         """
 
     def expire() -> None:

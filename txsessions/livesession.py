@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from inspect import iscoroutine
 from typing import Any, Final, TypeVar
 from weakref import WeakValueDictionary
 
@@ -267,12 +268,22 @@ class LiveSession(StoredSession):
 
     def _tell(self, callback: Callable[[], object]) -> None:
         """
-        Call a callback; what goes wrong hurts no other.
+        Call a callback, which may be an C{async def}; what goes wrong hurts no
+        other.
         """
         try:
-            callback()
+            result = callback()
         except Exception:
-            self._log.failure("A callback at the end of session {sid} failed.", sid=self.sid)
+            self._notTold(Failure())
+            return
+        if result is not None and iscoroutine(result):
+            Deferred.fromCoroutine(result).addErrback(self._notTold)
+
+    def _notTold(self, failure: Failure) -> None:
+        """
+        A callback has failed.
+        """
+        self._log.failure("A callback at the end of session {sid} failed.", failure, sid=self.sid)
 
     def _observers(self) -> list[Any]:
         """

@@ -16,6 +16,7 @@ from .clock import steady
 from .custody import Custody
 from .errors import CorruptRecord, SessionEnded, SessionNotFound
 from .feed import SessionFeed
+from .given import given, positive
 from .handle import SessionHandle
 from .interfaces import ISessionStore
 from .lifetime import REVOKED
@@ -128,7 +129,7 @@ class SessionManager(Custody):
             raise ValueError("encryptData needs keys, and plainUntil is for nothing else")
         if plainUntil is not None and not encryptData:
             raise ValueError("plainUntil is for encryptData")
-        inner = ISessionStore(store)
+        inner = given(ISessionStore, store)
         if inner.clock is None:
             inner.clock = self.clock
         sealer = None
@@ -315,10 +316,7 @@ def _positive(name: str, seconds: float | None) -> float | None:
     """
     Refuse an interval that would end everything at once.
     """
-    isNumber = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if seconds is not None and not (isNumber and seconds > 0):
-        raise ValueError(f"{name} is a number of seconds above 0, or None")
-    return seconds
+    return None if seconds is None else positive(name, seconds)
 
 
 def _checkOptions(limits: object, notes: object, idFactory: object, entropy: object) -> None:

@@ -107,13 +107,15 @@ def adapt(observer: Any) -> Any:
 
     @raise TypeError: It does not adapt to that.
     """
-    if isinstance(observer, type) and ISessionObserver.implementedBy(observer):
+    # It could be called with an event, and would make an observer of it.
+    if isinstance(observer, type) and callable(getattr(observer, "update", None)):
         raise TypeError(f"subscribe an instance of {observer.__qualname__}, not the class")
     adapted = ISessionObserver(observer, None)
     if adapted is None:
         raise TypeError(
             f"a {type(observer).__qualname__} is no observer: subscribe a callable, a Logger, a "
-            "DeferredQueue, or what provides ISessionObserver, or register an adapter for it"
+            "DeferredQueue, or what provides ISessionObserver (its class has "
+            "@implementer(ISessionObserver) before it), or register an adapter for it"
         )
     return adapted
 

@@ -154,7 +154,11 @@ class EventPublisher:
         @param kinds: As for L{subscribe}.
         @param maximum: How many events may wait to be read; if there are more,
             the oldest are dropped.
+        @raise TypeError: That is no kind of events.
+        @raise ValueError: That is no number of them.
         """
+        if not (isinstance(maximum, int) and maximum > 0):
+            raise ValueError("the maximum of a feed is a whole number of events above 0")
         feed = SessionFeed(self.unsubscribe, maximum)
         if self._isStopped:
             feed.end()

@@ -62,6 +62,8 @@ class Session(LiveSession):
         """
         See L{ISession.notifyOnExpire}.
         """
+        if not callable(callback):
+            raise TypeError(f"what to call at the end is a callable, not {type(callback).__name__}")
         if self.endReason is not None and self._ending is None:
             self._tell(callback)
             return

@@ -18,6 +18,7 @@ from .couriers import Couriers
 from .errors import StoreUnavailable
 from .event import CREATED, DESTROYED, SessionEvent
 from .feed import SessionFeed
+from .given import given
 from .interfaces import (
     IConnectedStore,
     IRecordedStorage,
@@ -79,13 +80,14 @@ class SessionSubject:
             should be the subject's own: it ends all that expires in it.
         @param clock: A reactor, or any other L{IReactorTime}; C{None}: the
             global reactor.
+        @raise TypeError: That is no storage, or no clock.
         """
         if clock is None:
             from twisted.internet import reactor
 
             clock = IReactorTime(reactor)
         self._clock = steady(clock)
-        self._storage: Any = ISessionStorage(storage)
+        self._storage: Any = given(ISessionStorage, storage)
         self._store: Any = None
         if not IRecordedStorage.providedBy(self._storage):
             self._storage = OwnStorage(self._storage)

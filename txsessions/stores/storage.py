@@ -12,6 +12,7 @@ from twisted.python.runtime import seconds
 from zope.interface import implementer
 
 from ..errors import StoreUnavailable
+from ..given import given, positive
 from ..interfaces import IRecordedStorage, ISessionStorage, ISessionStore
 from ..lifetime import LOGOUT, REVOKED
 from ..ownid import OWN_ID, handleOf, textOf
@@ -64,9 +65,11 @@ class StoreStorage:
         @param store: Anything that adapts to L{ISessionStore}.
         @param sessionTimeout: How long a session lives that nobody destroys, in
             seconds from its creation.
+        @raise TypeError: That is no store.
+        @raise ValueError: That is no time.
         """
-        self.store = ISessionStore(store)
-        self._sessionTimeout = sessionTimeout
+        self.store = given(ISessionStore, store)
+        self._sessionTimeout = positive("sessionTimeout", sessionTimeout)
 
     def createSession(self, sessionID: int | bytes) -> Deferred[bool]:
         """

@@ -17,6 +17,7 @@ from .. import lifetime
 from ..cookie import SessionCookie
 from ..duties import Duties
 from ..errors import SessionError, SessionNotFound
+from ..given import given
 from ..interfaces import ISessionStore
 from ..keeper import MAXIMUM_COLLISIONS, REPEATED
 from ..livesession import RETRY
@@ -81,7 +82,7 @@ class SessionSiteMixin(_Site):
         """
         super().__init__(*args, **kwargs)
         if sessionStore is not None:
-            self.sessionStore = ISessionStore(sessionStore)
+            self.sessionStore = given(ISessionStore, sessionStore)
         self.sessionLookup = SessionLookup(self, type(self)._mkuid is not server.Site._mkuid)
         self._checkRequestFactory()
 
