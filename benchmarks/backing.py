@@ -21,6 +21,8 @@ from typing import Any
 import psycopg
 from machine import onCore
 
+from txsessions.testing.ports import freePort
+
 USER = "postgres"
 PATIENCE = 60.0
 
@@ -29,15 +31,6 @@ class Missing(Exception):
     """
     A program is not installed; the text says which.
     """
-
-
-def freePort() -> int:
-    """
-    A port that nobody listens on.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def until(condition: Callable[[], Any], what: str) -> None:

@@ -9,9 +9,11 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from backing import freePort, until
+from backing import until
 from machine import cpu, onCore
 from visitors import begin, counted
+
+from txsessions.testing.ports import freePort
 
 
 class Child:

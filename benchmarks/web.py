@@ -18,7 +18,6 @@ import http.client
 import os
 import re
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -26,17 +25,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from txsessions.testing.ports import freePort
+
 HERE = Path(__file__).parent
 VARIANTS = ["bare", "stock", "memory", "memory-reading", "sqlite", "sqlite-reading"]
-
-
-def freePort() -> int:
-    """
-    A port that nobody listens on.
-    """
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def onCore(core: int) -> list[str]:

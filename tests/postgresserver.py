@@ -15,7 +15,9 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from servers import ServerProcess, findBinary, freePort, until
+from servers import ServerProcess, findBinary, until
+
+from txsessions.testing.ports import freePort
 
 USER = "postgres"
 

@@ -43,15 +43,6 @@ def script(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def freePort() -> int:
-    """
-    A TCP port of the loopback interface on which nobody listens.
-    """
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
-
-
 def waitForPort(port: int) -> None:
     """
     Wait until somebody listens, be it a process that nobody here has started.

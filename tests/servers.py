@@ -19,6 +19,8 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
+from txsessions.testing.ports import freePort
+
 PAUSE = 0.02
 TRIES = 1000
 
@@ -36,27 +38,6 @@ def findBinary(*names: str) -> str:
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
-
-
-def freePort() -> int:
-    """
-    A TCP port that nobody listens at.  Below those that connections get.
-    """
-    for port in range(20000 + os.getpid() * 7 % 9000, 32000):
-        if port in _given:
-            continue
-        with socket.socket() as tried:
-            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                tried.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        _given.add(port)
-        return port
-    raise RuntimeError("no port is free")
-
-
-_given: set[int] = set()
 
 
 async def pause(seconds: float = PAUSE) -> None:

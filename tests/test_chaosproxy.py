@@ -22,8 +22,8 @@ from txsessions.testing.chaos.figures import Figures
 from txsessions.testing.chaos.mischief import Done
 from txsessions.testing.chaos.operation import DONE, READ, REFUSED, Operation
 from txsessions.testing.chaos.plot import TIMES, draw
-from txsessions.testing.chaos.process import freePort
 from txsessions.testing.chaos.proxy import Proxy
+from txsessions.testing.ports import freePort
 
 
 class Echo(Protocol):

@@ -11,7 +11,9 @@ from pathlib import Path
 from threading import Event
 
 import pytest
-from processes import Process, Visitor, freePort, script
+from processes import Process, Visitor, script
+
+from txsessions.testing.ports import freePort
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"

@@ -18,7 +18,9 @@ from zipfile import ZipFile
 
 import attrs
 import pytest
-from processes import Process, Visitor, freePort
+from processes import Process, Visitor
+
+from txsessions.testing.ports import freePort
 
 ROOT = Path(__file__).resolve().parent.parent
 

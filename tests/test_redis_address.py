@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
-from servers import RedisServer, freePort
+from servers import RedisServer
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -24,6 +24,7 @@ from txsessions.redis.address import TLS, Access, Address
 from txsessions.redis.client import Client
 from txsessions.redis.errors import NotSent
 from txsessions.redis.locator import Fixed
+from txsessions.testing.ports import freePort
 
 
 @pytest.mark.parametrize(

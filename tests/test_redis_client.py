@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from servers import RedisServer, freePort, until
+from servers import RedisServer, until
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList, gatherResults
 from twisted.internet.task import Clock
@@ -33,6 +33,7 @@ from txsessions.redis.errors import (
 from txsessions.redis.interfaces import IRedis
 from txsessions.redis.locator import Fixed
 from txsessions.redis.script import Script
+from txsessions.testing.ports import freePort
 
 SECRET = "hunter2-is-secret"
 APPEND = Script(

@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest_twisted
-from servers import RedisServer, freePort, until, withReplica
+from servers import RedisServer, until, withReplica
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, DeferredList
 from zope.interface.verify import verifyObject
@@ -18,6 +18,7 @@ from txsessions.redis.errors import NotSent, RedisError
 from txsessions.redis.interfaces import ILocator
 from txsessions.redis.locator import Fixed
 from txsessions.redis.sentinel import Sentinels
+from txsessions.testing.ports import freePort
 
 
 def reply(port: int, epoch: int) -> tuple[bool, list[bytes]]:

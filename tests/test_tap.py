@@ -18,7 +18,6 @@ from processes import (
     PATIENCE,
     Process,
     Visitor,
-    freePort,
     isListening,
     script,
     waitForEnd,
@@ -30,6 +29,7 @@ from zope.interface.verify import verifyObject
 
 from txsessions.keyfile import writeKeyFile
 from txsessions.tap import Options, helpOnStores, makeService
+from txsessions.testing.ports import freePort
 
 RUNNERS = {"twistd": ("twistd", "-n", "--pidfile="), "twist": ("twist",)}
 COUNT = re.compile(r"You have been here <strong>(\w+)")

@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 
 from processes import isListening, script
-from servers import ServerProcess, freePort
+from servers import ServerProcess
+
+from txsessions.testing.ports import freePort
 
 HERE = Path(__file__).parent
 

@@ -14,7 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from .process import ChaosFailed, Process, findProgram, freePort, until
+from ..ports import freePort
+from .process import ChaosFailed, Process, findProgram, until
 
 USER: Final = "postgres"
 

@@ -25,11 +25,6 @@ PATIENCE: Final = 60.0
 How long a process may take to answer, or to end, in seconds.
 """
 
-PORTS: Final = range(20000, 32000)
-"""
-Where ports are looked for: below those that connections get.
-"""
-
 
 class ChaosFailed(Exception):
     """
@@ -171,18 +166,6 @@ async def until(
         await deferLater(reactor, INTERVAL)
 
 
-def freePort() -> int:
-    """
-    A TCP port of the loopback interface at which nobody listens.
-    """
-    begin = os.getpid() * 13 % (len(PORTS) // 2)
-    for port in PORTS[begin:]:
-        if port not in _given and not _isTaken(port):
-            _given.add(port)
-            return port
-    raise ChaosFailed("no port is free")
-
-
 def isListening(port: int) -> bool:
     """
     Whether somebody listens at a port of the loopback interface.
@@ -205,19 +188,6 @@ def findProgram(*names: str) -> str:
     raise ChaosFailed(f"none of these programs is installed: {', '.join(names)}")
 
 
-def _isTaken(port: int) -> bool:
-    """
-    Whether nobody else can listen there.
-    """
-    with socket.socket() as tried:
-        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            tried.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
 def _send(pid: int, sign: int) -> None:
     """
     Send a signal, if there is still somebody to get it.
@@ -226,6 +196,3 @@ def _send(pid: int, sign: int) -> None:
         os.kill(pid, sign)
     except ProcessLookupError:
         return
-
-
-_given: set[int] = set()

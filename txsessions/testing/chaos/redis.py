@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from .process import Process, findProgram, freePort
+from ..ports import freePort
+from .process import Process, findProgram
 
 
 class RedisServer(Process):

@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from ..ports import freePort
 from . import settable
 from .pages import VARIABLE, Pages
-from .process import Process, freePort, isListening
+from .process import Process, isListening
 
 TWISTD: Final = (
     f"from {settable.__name__} import install; install(); "
