@@ -318,6 +318,16 @@ class TestEndings:
         """
         assert self.kinds(told(), told(sid="1" * 32, eventID="f")) == [endings.WRONG]
 
+    @pytest.mark.parametrize("reason, kinds", [(LOGOUT, []), (IDLE, [endings.WRONG])])
+    def test_abandoned(self, reason: str, kinds: list[str]) -> None:
+        """
+        A session whose beginning was not acknowledged may be ended by the site, and not
+        expire.
+        """
+        lines = [told(reason=reason)]
+        assert [each.kind for each in checkEndings({}, lines, BATCH, {"mine"})] == kinds
+        assert [each.kind for each in checkEndings({}, lines, BATCH, {"yours"})] == [endings.WRONG]
+
     def test_repeated(self) -> None:
         """
         It is not told more often than the faults explain.

@@ -5,7 +5,7 @@ Whether everything that ended was told.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -39,7 +39,10 @@ class Ending:
 
 
 def checkEndings(
-    endings: Mapping[str, Ending], told: Sequence[Told], allowed: int
+    endings: Mapping[str, Ending],
+    told: Sequence[Told],
+    allowed: int,
+    abandoned: Collection[str] = (),
 ) -> list[Anomaly]:
     """
     Compare what ended with what was told.
@@ -47,8 +50,11 @@ def checkEndings(
     @param endings: By C{sid}.
     @param told: In any order.
     @param allowed: How many may have been told again, for all the faults there were.
+    @param abandoned: The names of sessions whose beginning was not acknowledged: if they
+        are there nobody can open them, and the site may end them by itself.
     """
-    return [*_untold(endings, told), *_wrong(endings, told), *_repeated(told, allowed)]
+    wrong = _wrong(endings, told, abandoned)
+    return [*_untold(endings, told), *wrong, *_repeated(told, allowed)]
 
 
 def missingOf(endings: Mapping[str, Ending], told: Sequence[Told]) -> list[str]:
@@ -69,7 +75,9 @@ def _untold(endings: Mapping[str, Ending], told: Sequence[Told]) -> list[Anomaly
     ]
 
 
-def _wrong(endings: Mapping[str, Ending], told: Sequence[Told]) -> list[Anomaly]:
+def _wrong(
+    endings: Mapping[str, Ending], told: Sequence[Told], abandoned: Collection[str]
+) -> list[Anomaly]:
     """
     Only what somebody ended is told, for the reason that it has, with what was in it, by
     one event, and not before.
@@ -78,6 +86,8 @@ def _wrong(endings: Mapping[str, Ending], told: Sequence[Told]) -> list[Anomaly]
     events: dict[str, str] = {}
     for each in told:
         due = endings.get(each.sid)
+        if due is None and each.session in abandoned and each.reason == LOGOUT:
+            continue
         if due is None:
             text = f"{each.sid} was told ({each.reason}), and nobody had ended it"
         elif each.reason != LOGOUT or each.session != due.session:

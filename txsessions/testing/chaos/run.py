@@ -217,7 +217,8 @@ class Run:
         """
         self.told = list(notebook.read(self._notebooks))
         self.anomalies += self.site.anomalies
-        self.anomalies += checkEndings(self.site.endings, self.told, self._allowed())
+        site = self.site
+        self.anomalies += checkEndings(site.endings, self.told, self._allowed(), site.abandoned)
         for worker in self._workers:
             for text in worker.tracebacks():
                 self.anomalies.append(Anomaly(TRACEBACK, f"{worker.directory.name}: {text}"))

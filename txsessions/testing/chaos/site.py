@@ -31,6 +31,7 @@ class Site:
     @ivar figures: What can be counted.
     @ivar anomalies: What was wrong, in the sessions that were looked at so far.
     @ivar endings: What was asked to end, by C{sid}.
+    @ivar abandoned: The names of sessions whose beginning was not acknowledged.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Site:
         self.figures = Figures()
         self.anomalies: list[Anomaly] = []
         self.endings: dict[str, Ending] = {}
+        self.abandoned: set[str] = set()
         self._sessions = 0
         self._since = since
         self._random = random
@@ -106,7 +108,9 @@ class Site:
         Look at a session, and keep of it what is to be kept.
         """
         self.anomalies += check(history)
-        if history.sid is not None and history.endings:
+        if history.sid is None:
+            self.abandoned.add(history.name)
+        elif history.endings:
             begun = min(each.start for each in history.endings)
             moment = time.time() - self._since() + begun
             self.endings[history.sid] = Ending(history.name, moment, history.isEnded)
