@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.internet.task import Clock
 from twisted.internet.utils import getProcessOutputAndValue
+from twisted.python.threadable import isInIOThread
 from zope.interface import implementer
 
 from txsessions.lifetime import LOGOUT
@@ -82,7 +83,7 @@ async def inThread(store: SQLiteStore, statement: str) -> Any:
 @implementer(IReactorFromThreads)
 class CountingReactor:
     """
-    Counts how often the reactor is called from a thread.
+    Counts how often the reactor is called from another thread.
     """
 
     count = 0
@@ -91,7 +92,7 @@ class CountingReactor:
         """
         See L{IReactorFromThreads.callFromThread}.
         """
-        self.count += 1
+        self.count += not isInIOThread()
         reactor.callFromThread(callable, *args, **kwargs)
 
 

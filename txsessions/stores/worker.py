@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from threading import Condition, Thread
+from queue import SimpleQueue
+from threading import Thread
 from typing import Any, Final, Generic, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -54,6 +55,9 @@ class Worker(Generic[R]):
     @ivar _finish: Called in the thread before it ends.
     @ivar _waiting: Requests with their Deferreds; L{None} for "end".
     @ivar _underWay: How many requests have no outcome yet.
+    @ivar _isResting: Whether the thread has to be woken when there is something
+        to do.
+    @ivar _bell: What it is woken by.
     """
 
     def __init__(
@@ -81,7 +85,8 @@ class Worker(Generic[R]):
         self._reactor = reactor
         self._queue = queue
         self._batch = batch
-        self._condition = Condition()
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._isResting = False
         self._waiting: deque[tuple[R, Deferred[Any]] | None] = deque()
         self._underWay = 0
         self._isRunning = False
@@ -132,11 +137,14 @@ class Worker(Generic[R]):
 
     def _put(self, item: tuple[R, Deferred[Any]] | None) -> None:
         """
-        Let an item wait, and wake the thread.
+        Let an item wait, and have the thread woken when the reactor has seen to
+        what has come so far: so all that is asked in one turn makes one batch,
+        and the two do not take the interpreter from each other in between.
         """
-        with self._condition:
-            self._waiting.append(item)
-            self._condition.notify()
+        self._waiting.append(item)
+        if self._isResting:
+            self._isResting = False
+            self.tell(self._bell.put, None)
 
     def _start(self) -> None:
         """
@@ -173,15 +181,25 @@ class Worker(Generic[R]):
         @return: The batch, and whether the end comes right after it.
         """
         batch: list[tuple[R, Deferred[Any]]] = []
-        with self._condition:
-            while not self._waiting:
-                self._condition.wait()
-            while self._waiting and len(batch) < self._batch:
-                item = self._waiting.popleft()
-                if item is None:
-                    return batch, True
-                batch.append(item)
+        waiting = self._waiting
+        while not waiting:
+            self._rest()
+        while waiting and len(batch) < self._batch:
+            item = waiting.popleft()
+            if item is None:
+                return batch, True
+            batch.append(item)
         return batch, False
+
+    def _rest(self) -> None:
+        """
+        Let the thread wait until it is woken, unless something has come in the
+        very moment in which it began to rest.  It may be woken once too often.
+        """
+        self._isResting = True
+        if not self._waiting:
+            self._bell.get()
+        self._isResting = False
 
     def _outcomes(self, requests: list[R]) -> Sequence[Any]:
         """

@@ -20,10 +20,11 @@ from .rows import Rows
 from .trouble import explain
 
 
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class Request:
     """
-    Something to do in a transaction.
+    Something to do in a transaction.  (Not frozen, which would cost more to make
+    than the rest of its way to the thread.)
 
     @ivar work: Called with the L{Rows} and the arguments.
     @ivar arguments: What else it is called with.

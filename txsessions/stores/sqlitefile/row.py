@@ -138,18 +138,12 @@ def _record(row: Row, attributes: Mapping[str, bytes]) -> Record:
     """
     if tuple(map(type, row)) not in SHAPES:
         raise Damaged("a column has a value of the wrong type")
-    _, sid, verifier, created, lastModified, idle, absolute, sessionKey, version, *_ = row
+    _, sid, verifier, created, lastModified, idle, absolute, sessionKey, version, _, _ = row
     try:
+        key = None if sessionKey is None else str(sessionKey, "utf-8")
+        handle = str(sid, "ascii")
         return Record(
-            str(sid, "ascii"),
-            verifier,
-            created,
-            lastModified,
-            idle,
-            absolute,
-            None if sessionKey is None else str(sessionKey, "utf-8"),
-            attributes,
-            version,
+            handle, verifier, created, lastModified, idle, absolute, key, attributes, version
         )
     except UnicodeDecodeError:
         raise Damaged("its handle or its owner is no text") from None
