@@ -15,11 +15,6 @@ from variants import Variant
 from visitors import begin, counted
 from wrk import CONNECTIONS, load, writeScript
 
-WARM = 1
-"""
-For how long a server is loaded before it is measured, in seconds.
-"""
-
 Figures = dict[str, float]
 
 
@@ -29,18 +24,25 @@ class Round:
     """
 
     def __init__(
-        self, variant: Variant, servers: Mapping[str, Any], sessions: Sequence[int], seconds: int
+        self,
+        variant: Variant,
+        servers: Mapping[str, Any],
+        sessions: Sequence[int],
+        seconds: int,
+        warm: int,
     ) -> None:
         """
         @param servers: Those of the stores, by name.
         @param sessions: How many are in rotation, one load after the other; the first of
             these for one that knows no sessions, or begins them slowly.
         @param seconds: How long each load is.
+        @param warm: How long the server is loaded before the first one.
         """
         self._variant = variant
         self._server = servers.get(variant.server)
         self._sessions = sessions[:1] if variant.isBare or variant.isSlow else sessions
         self._seconds = seconds
+        self._warm = warm
 
     def run(self, directory: str) -> dict[str, Figures]:
         """
@@ -58,8 +60,8 @@ class Round:
                 script = Path(place, f"{sessions}.lua")
                 cookies = self._cookies(child, sessions)
                 writeScript(script, cookies)
-                if not found:
-                    load(child.port, script, WARM)
+                if self._warm and not found:
+                    load(child.port, script, self._warm)
                 found[str(sessions)] = self._measure(child, script)
                 self._check(child, cookies, found[str(sessions)]["requests"])
         return found

@@ -2,7 +2,7 @@
 What single steps cost, and whole requests without a socket, in microseconds of the
 processor, so that one sees where a request has become slower::
 
-    python benchmarks/micro.py [--rounds N] [--milliseconds N]
+    python benchmarks/micro.py [--rounds N] [--milliseconds N] [--out DIRECTORY]
 
 Each is run for so many milliseconds, all of them by turns, and the best of the rounds is
 printed: what else the machine does only ever makes it slower.
@@ -15,11 +15,15 @@ import os
 import sys
 from binascii import hexlify
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from time import process_time
 from timeit import timeit
 from typing import Any
 
+from machine import described, load
+from results import keep
 from served import Ours, makeSite
+from stepspage import writeSteps
 from twisted.internet import reactor
 from twisted.internet.testing import StringTransport
 
@@ -200,12 +204,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure single steps and whole requests.")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--milliseconds", type=float, default=20.0)
+    parser.add_argument("--out", type=Path, help="where a report is written")
     options = parser.parse_args()
+    before, groups = load(), {}
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; microseconds of the processor")
     for title, group in GROUPS.items():
         print(title)
-        for name, cost in costs(dict(group()), options.rounds, options.milliseconds / 1e3).items():
+        groups[title] = costs(dict(group()), options.rounds, options.milliseconds / 1e3)
+        for name, cost in groups[title].items():
             print(f"  {name:<24}{cost:8.2f}")
+    if options.out is not None:
+        raw = {"machine": described(), "load": [before, load()], "groups": groups}
+        keep(raw, options.out / "micro.json")
+        writeSteps(options.out)
 
 
 if __name__ == "__main__":

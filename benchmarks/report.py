@@ -21,8 +21,8 @@ from typing import Any
 
 from peering import Peers
 from requestspage import RequestsPage
-from results import Results
-from rounds import Plan, keep, measured
+from results import Results, keep
+from rounds import Plan, measured
 from targets import writeTargets
 from variants import OWN, PEER, Variant
 from wrk import isInstalled
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         others = peers.variants()
     variants = chosen(options.variants, others)
     if options.short:
-        plan = Plan(variants, sessions=(32,), rounds=1, seconds=1)
+        plan = Plan(variants, sessions=(32,), rounds=1, seconds=1, warm=0)
     else:
         sessions = tuple(options.sessions or (32, 10_000))
         plan = Plan(variants, sessions, options.rounds, options.peer_rounds, options.seconds)

@@ -4,8 +4,10 @@ What raw figures say: medians, and ratios of what was measured in the same round
 
 from __future__ import annotations
 
+import json
 import statistics
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -98,3 +100,11 @@ class Results:
             for name, each in self.variants.items()
             if each["kind"] == "peer" and each["bare"] != name and name.endswith(ending)
         ]
+
+
+def keep(raw: dict[str, Any], path: Path) -> None:
+    """
+    Write raw figures.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n")

@@ -5,13 +5,11 @@ for all of them.
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import attrs
@@ -30,6 +28,7 @@ class Plan:
     @ivar rounds: How often ours, stock and the floors are measured.
     @ivar peerRounds: How often peers are; in the first of the rounds.
     @ivar seconds: How long each load is.
+    @ivar warm: How long each server is loaded before.
     """
 
     variants: Sequence[Variant]
@@ -37,6 +36,7 @@ class Plan:
     rounds: int = 4
     peerRounds: int = 2
     seconds: int = 3
+    warm: int = 1
 
     def turns(self) -> Iterator[tuple[int, Variant]]:
         """
@@ -66,7 +66,7 @@ def measured(plan: Plan) -> dict[str, Any]:
                 continue
             print(f"round {number + 1} of {plan.rounds}: {variant.title}", file=sys.stderr)
             try:
-                work = Round(variant, servers, plan.sessions, plan.seconds)
+                work = Round(variant, servers, plan.sessions, plan.seconds, plan.warm)
                 found[variant.name][str(number)] = work.run(directory)
             except (RuntimeError, OSError) as e:
                 print(f"  {e}", file=sys.stderr)
@@ -94,11 +94,3 @@ def measured(plan: Plan) -> dict[str, Any]:
             if found[each.name]
         ],
     }
-
-
-def keep(raw: dict[str, Any], path: Path) -> None:
-    """
-    Write raw figures.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(raw, indent=1, ensure_ascii=False) + "\n")

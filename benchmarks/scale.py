@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from machine import described, load
-from rounds import keep
+from results import keep
 from scalepage import ScalePage
 from scaleparts import Part, Scale, clock, cold, endings, grow, live
 from scaleworkers import workers
@@ -91,8 +91,9 @@ def main() -> None:
         if not isInstalled():
             parser.exit(1, "wrk is missing: apt-get install wrk\n")
         with tempfile.TemporaryDirectory() as directory:
-            how = (options.sessions, options.seconds, options.minutes)
-            scale = Scale(*((1000, 1, 0.02) if options.short else how), directory)
+            scale = Scale(options.sessions, options.seconds, options.minutes, directory)
+            if options.short:
+                scale = Scale(1000, 1, 0.02, directory)
             keep(run(scale, options.parts or list(PARTS), before), path)
     raw = json.loads(path.read_text())
     ScalePage(raw).write(options.out)

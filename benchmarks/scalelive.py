@@ -37,7 +37,7 @@ MANY = 100_000
 Of how many the cookies are written at the most.
 """
 
-DAY = 86400.0
+DAY = 86400
 
 
 def stock() -> tuple[Any, Callable[[], bytes]]:
@@ -115,7 +115,8 @@ class Population:
         self._longest = self._collecting = 0.0
         self._last = time.perf_counter()
         gc.callbacks.append(self._collected)
-        self._cookies = open(self._path, "wb")
+        # It is closed when all are made, which is many turns of the reactor later.
+        self._cookies = open(self._path, "wb")  # noqa: SIM115
         self._more()
 
     def _more(self) -> None:

@@ -1,20 +1,31 @@
 """
 What the operations of stores cost, one at a time and many at a time::
 
-    python benchmarks/stores.py --store memory --store sqlite:/tmp/a.db --sessions 5000
+    python benchmarks/stores.py
+    python benchmarks/stores.py --store redis:port=7000 --sessions 5000
 
 For each: how long one takes that is alone, how many a second there are with 64 under
-way, and the processor time of this process for each.  Use stores that are empty.
+way, and the processor time of this process for each.  Without C{--store} all of them are
+measured, on private servers and temporary files; what is not installed is left out.  Of your
+own, use stores that are empty.  With C{--out} a report and the raw figures are written, too.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
+from backing import SERVERS, started
+from machine import described, load
+from results import keep
+from stepspage import writeSteps
 from twisted.internet.defer import Deferred
 from twisted.internet.task import react
 
@@ -24,6 +35,11 @@ from txsessions.stores.opening import openStore
 from txsessions.walk import Walk
 
 TOGETHER = 64
+
+SLOW = 10
+"""
+Of one that waits for the disk for each operation, one of so many is done.
+"""
 
 ATTRIBUTES = {
     "data:cart": b"[0,1,2,3,4,5,6,7,8,9]",
@@ -69,9 +85,12 @@ async def timed(
     return (time.perf_counter() - began) / count, (time.process_time() - busy) / count
 
 
-async def measure(reactor: Any, text: str, count: int) -> None:
+async def measure(reactor: Any, text: str, count: int) -> dict[str, dict[str, float]]:
     """
     Measure one store.
+
+    @return: The seconds that each operation takes alone and among many, and those of the
+        processor.
     """
     store = openStore(text, reactor)
     await store.setup()
@@ -81,31 +100,66 @@ async def measure(reactor: Any, text: str, count: int) -> None:
         "save": lambda sid: store.saveSession(newChange(sid)),
         "delete": store.deleteSession,
     }
-    print(text.partition(":")[0])
+    name = text.partition(":")[0]
+    print(name)
+    count = max(TOGETHER, count // SLOW if name == "json" else count)
     sids = {together: [os.urandom(16).hex() for _ in range(count)] for together in (1, TOGETHER)}
-    for name, operation in operations.items():
-        alone, _ = await timed(reactor, operation, sids[1][: count // 5], 1)
-        many, busy = await timed(reactor, operation, sids[TOGETHER], TOGETHER)
+    found = {}
+    for operation, function in operations.items():
+        alone, _ = await timed(reactor, function, sids[1][: count // 5], 1)
+        many, busy = await timed(reactor, function, sids[TOGETHER], TOGETHER)
+        found[operation] = {"alone": alone, "together": many, "cpu": busy}
         print(
-            f"  {name:8} {alone * 1e6:7.0f} us alone  {1 / many:8.0f}/s together "
+            f"  {operation:8} {alone * 1e6:7.0f} us alone  {1 / many:8.0f}/s together "
             f"{busy * 1e6:6.0f} us CPU each",
             flush=True,
         )
     if IConnectedStore.providedBy(store):
         await store.close()
+    return found
+
+
+def all(stack: ExitStack) -> tuple[list[str], dict[str, str]]:
+    """
+    Each store that there can be here.
+
+    @param stack: Removes them.
+    @return: What opens them, and why the others are not there.
+    """
+    place = stack.enter_context(tempfile.TemporaryDirectory())
+    servers, missing = started(stack, set(SERVERS), 1)
+    own = ["memory", f"sqlite:{place}/sessions.db", f"json:{place}/sessions"]
+    return [*own, *(server.store for server in servers.values())], missing
 
 
 async def main(reactor: Any, options: argparse.Namespace) -> None:
     """
     Measure all stores.
     """
-    for text in options.store or ["memory"]:
-        await measure(reactor, text, options.sessions)
+    before = load()
+    with ExitStack() as stack:
+        texts, missing = (options.store, {}) if options.store else all(stack)
+        stores = {}
+        for text in texts:
+            stores[text.partition(":")[0]] = await measure(reactor, text, options.sessions)
+    for name, reason in missing.items():
+        print(f"{name}: {reason}", file=sys.stderr)
+    if options.out is not None:
+        raw = {
+            "machine": described(),
+            "load": [before, load()],
+            "together": TOGETHER,
+            "stores": stores,
+            "missing": missing,
+        }
+        keep(raw, options.out / "stores.json")
+        writeSteps(options.out)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Measure stores.")
     parser.add_argument("--store", action="append", help="an empty store; may be repeated")
     parser.add_argument("--sessions", type=int, default=20_000)
+    parser.add_argument("--out", type=Path, help="where a report is written")
     parsed = parser.parse_args()
     react(lambda reactor: Deferred.fromCoroutine(main(reactor, parsed)))
