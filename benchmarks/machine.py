@@ -18,6 +18,11 @@ from pathlib import Path
 
 PACKAGES = ("twisted", "msgspec", "hiredis", "psycopg", "cryptography")
 
+BUSY = 0.1
+"""
+With a larger share of the processors used by others, figures say little.
+"""
+
 PROGRAMS = (
     ("wrk", "--version"),
     ("redis-server", "--version"),
@@ -86,11 +91,14 @@ def described() -> dict[str, str]:
     return {name: fact for name, fact in facts.items() if fact}
 
 
-def load() -> float:
+def others(seconds: float = 2.0) -> float:
     """
-    How many processes wanted a processor in the last minute.
+    Look for so long which share of all processors is used, while nothing is measured.
     """
-    return os.getloadavg()[0]
+    idle, all = _times()
+    time.sleep(seconds)
+    idleNow, allNow = _times()
+    return 1 - (idleNow - idle) / max(1, allNow - all)
 
 
 def syncTime(times: int = 100) -> float:
@@ -124,6 +132,14 @@ def _own(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _times() -> tuple[int, int]:
+    """
+    How long the processors had nothing to do, and that and all else, in ticks.
+    """
+    fields = [int(each) for each in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)
 
 
 def _processor() -> str:

@@ -20,7 +20,7 @@ from time import process_time
 from timeit import timeit
 from typing import Any
 
-from machine import described, load
+from machine import described, others
 from results import keep
 from served import Ours, makeSite
 from stepspage import writeSteps
@@ -206,7 +206,7 @@ def main() -> None:
     parser.add_argument("--milliseconds", type=float, default=20.0)
     parser.add_argument("--out", type=Path, help="where a report is written")
     options = parser.parse_args()
-    before, groups = load(), {}
+    busy, groups = others(), {}
     print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores; microseconds of the processor")
     for title, group in GROUPS.items():
         print(title)
@@ -214,7 +214,7 @@ def main() -> None:
         for name, cost in groups[title].items():
             print(f"  {name:<24}{cost:8.2f}")
     if options.out is not None:
-        raw = {"machine": described(), "load": [before, load()], "groups": groups}
+        raw = {"machine": described(), "others": busy, "groups": groups}
         keep(raw, options.out / "micro.json")
         writeSteps(options.out)
 

@@ -42,7 +42,7 @@ class RequestsPage:
         """
         yield GENERATED
         yield title("Requests", "=")
-        yield machineText(self._raw["machine"], self._raw["load"])
+        yield machineText(self._raw)
         plan = self._raw["plan"]
         yield (
             f"{plan['rounds']} rounds by turns (peers: {plan['peerRounds']}) with loads of "

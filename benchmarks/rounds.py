@@ -14,7 +14,7 @@ from typing import Any
 
 import attrs
 from backing import started
-from machine import described, load
+from machine import described, others
 from measuring import Round
 from variants import PEER, Variant
 
@@ -54,7 +54,7 @@ def measured(plan: Plan) -> dict[str, Any]:
 
     @return: The raw figures, as they are kept in JSON.
     """
-    began, before = time.monotonic(), load()
+    began, busy = time.monotonic(), others()
     found: dict[str, dict[str, Any]] = {each.name: {} for each in plan.variants}
     failed: dict[str, str] = {}
     with ExitStack() as stack:
@@ -73,7 +73,7 @@ def measured(plan: Plan) -> dict[str, Any]:
                 failed[variant.title] = str(e).strip().splitlines()[0]
     return {
         "machine": described(),
-        "load": [before, load()],
+        "others": busy,
         "took": time.monotonic() - began,
         "plan": {
             "sessions": list(plan.sessions),

@@ -7,8 +7,8 @@ start with a million records, one and two workers, and a million endings::
     python benchmarks/scale.py --sessions 100000 live cold
 
 It takes about 10 minutes, and needs C{wrk}, and for C{workers} C{redis-server} and
-PostgreSQL.  Parts that are not run keep the figures of the run before.  C{--short} has only to
-run.  C{--draw} writes the report anew from the raw figures.
+PostgreSQL.  Parts that are not run keep the figures of the run before, if that was with as
+many sessions.  C{--short} has only to run.  C{--draw} writes the report anew from the raw figures.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from machine import described, load
+from machine import described, others
 from results import keep
 from scalepage import ScalePage
 from scaleparts import Part, Scale, clock, cold, endings, grow, live
@@ -48,8 +48,10 @@ def run(scale: Scale, names: list[str], before: dict[str, Any]) -> dict[str, Any
     @param before: The raw figures of the run before.
     @return: The raw figures.
     """
-    raw = {name: figures for name, figures in before.items() if name in PARTS}
-    began, busy = time.monotonic(), load()
+    began, busy, raw = time.monotonic(), others(), {}
+    if before.get("sessions") == scale.sessions and set(names) != set(PARTS):
+        raw = {name: figures for name, figures in before.items() if name in PARTS}
+        busy = max(busy, before["others"])
     failed = {}
     for name in names:
         print(f"{name} …", file=sys.stderr)
@@ -62,7 +64,7 @@ def run(scale: Scale, names: list[str], before: dict[str, Any]) -> dict[str, Any
     return {
         **raw,
         "machine": described(),
-        "load": [busy, load()],
+        "others": busy,
         "took": time.monotonic() - began,
         "sessions": scale.sessions,
         "failed": failed,

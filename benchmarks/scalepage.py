@@ -40,7 +40,7 @@ class ScalePage:
         """
         yield GENERATED
         yield title("Scale", "=")
-        yield machineText(self._raw["machine"], self._raw["load"])
+        yield machineText(self._raw)
         yield (
             f"The whole took {self._raw['took'] / 60:.0f} minutes.  The raw figures: "
             ":download:`scale.json`.\n"

@@ -23,7 +23,7 @@ def writeSteps(directory: Path) -> None:
         path = directory / f"{name}.json"
         if path.exists():
             raw = json.loads(path.read_text())
-            parts += [*write(raw), machineText(raw["machine"], raw["load"])]
+            parts += [*write(raw), machineText(raw)]
     (directory / "steps.rst").write_text("\n".join(parts))
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from backing import SERVERS, started
-from machine import described, load
+from machine import described, others
 from results import keep
 from stepspage import writeSteps
 from twisted.internet.defer import Deferred
@@ -136,7 +136,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
     """
     Measure all stores.
     """
-    before = load()
+    busy = others()
     with ExitStack() as stack:
         texts, missing = (options.store, {}) if options.store else all(stack)
         stores = {}
@@ -147,7 +147,7 @@ async def main(reactor: Any, options: argparse.Namespace) -> None:
     if options.out is not None:
         raw = {
             "machine": described(),
-            "load": [before, load()],
+            "others": busy,
             "together": TOGETHER,
             "stores": stores,
             "missing": missing,

@@ -5,8 +5,9 @@ Tables and facts in reStructuredText.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
+from machine import BUSY
 from results import Spread
 
 Cells = Sequence[str]
@@ -43,19 +44,28 @@ def title(text: str, rule: str = "-") -> str:
     return f"{text}\n{rule * len(text)}\n"
 
 
-def machineText(machine: Mapping[str, str], load: Sequence[float]) -> str:
+WARNING: Final = """\
+.. warning::
+
+   Others used the machine at the same time.  These figures show what is measured, and hardly
+   anything else.
+"""
+
+
+def machineText(raw: Mapping[str, Any]) -> str:
     """
     What it was measured on.
     """
-    facts = dict(machine)
+    facts = dict(raw["machine"])
     first = [facts.pop(name, "") for name in ("date", "processor", "cores", "system")]
     date, processor, cores, system = first
     write = facts.pop("write to the disk", "")
     versions = ", ".join(f"{name} {version}" for name, version in facts.items())
+    share = f"{100 * raw['others']:.0f} %"
     return (
         f"Measured {date} on {processor}, {cores} cores, {system}; {versions}.  A small write to "
-        f"the disk that held the files took {write}.  The load of the machine was {load[0]:.1f} "
-        f"when it began and {load[1]:.1f} at the end.\n"
+        f"the disk that held the files took {write}.  Others used {share} of the "
+        "processors when it began.\n" + (f"\n{WARNING}" if raw["others"] > BUSY else "")
     )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
+from machine import BUSY
 from results import Results, Spread
 from tables import DASH, percent, ratio, table
 
@@ -22,18 +23,22 @@ class Reached:
     A target, and what was reached.
 
     @ivar isReached: C{None} where there is nothing to be compared.
+    @ivar isBusy: Whether others used the machine.
     """
 
     what: str
     target: str
     found: str
     isReached: bool | None
+    isBusy: bool = False
 
     @property
     def verdict(self) -> str:
         """
         In a word.
         """
+        if self.isBusy:
+            return "to be measured on a quiet machine"
         return {True: "yes", False: "**no**", None: DASH}[self.isReached]
 
 
@@ -45,7 +50,9 @@ def writeTargets(directory: Path) -> None:
     for name, targets in (("requests", ofRequests), ("scale", ofScale)):
         path = directory / f"{name}.json"
         if path.exists():
-            reached += targets(json.loads(path.read_text()))
+            raw = json.loads(path.read_text())
+            isBusy = raw["others"] > BUSY
+            reached += (attrs.evolve(each, isBusy=isBusy) for each in targets(raw))
     head = ["", "target", "measured", "reached"]
     rows = [[each.what, each.target, each.found, each.verdict] for each in reached]
     (directory / "targets.txt").write_text(table(head, rows) if rows else "Nothing yet.\n")

@@ -109,7 +109,7 @@ def test_ratios(tmp_path: Path) -> None:
     """
     figures = {
         "machine": {},
-        "load": [0.0, 0.0],
+        "others": 0.0,
         "took": 60.0,
         "plan": {"sessions": [32], "rounds": 3, "peerRounds": 1, "seconds": 1},
         "failed": {"somebody": "is not installed"},
@@ -139,7 +139,7 @@ def test_failed(tmp_path: Path) -> None:
     figures = {
         "plan": {"sessions": [32], "rounds": 1, "peerRounds": 1, "seconds": 1},
         "machine": {},
-        "load": [0.0, 0.0],
+        "others": 0.0,
         "took": 1.0,
         "failed": {},
         "variants": [
