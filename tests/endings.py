@@ -78,6 +78,7 @@ class Trial:
     """
     One run of a plan.
 
+    @ivar plan: What is done.
     @ivar figures: What each part came to.
     @ivar troubles: What was wrong.
     """
@@ -85,7 +86,7 @@ class Trial:
     def __init__(
         self, plan: Plan, directory: Path, tell: Callable[[str], object] = lambda text: None
     ) -> None:
-        self._plan = plan
+        self.plan = plan
         self._directory = directory
         self._tell = tell
         self._random = Random(plan.seed)
@@ -131,7 +132,7 @@ class Trial:
         await getattr(self, f"_{part}")(staff)
         await self._waitForAll()
         # What nobody has acknowledged would come once more.
-        await pause(self._plan.lease + INTERVAL)
+        await pause(self.plan.lease + INTERVAL)
         await staff.stop()
         self.troubles += [f"{part}: {text}" for text in self._account.troubles()]
         self.figures[part] = self._account.figures()
@@ -145,7 +146,7 @@ class Trial:
         while not self._account.isComplete():
             count = len(self._account.lines())
             if count > told:
-                told, end = count, time.time() + PATIENCE * self._plan.lease + SLACK
+                told, end = count, time.time() + PATIENCE * self.plan.lease + SLACK
             elif time.time() > end:
                 return
             await pause(INTERVAL)
@@ -154,7 +155,7 @@ class Trial:
         """
         The workers of a part.
         """
-        plan = self._plan
+        plan = self.plan
         arguments = [f"--lease={plan.lease}", f"--delay={plan.delay}", self._text]
         if plan.isHasty:
             arguments.insert(0, "--hasty")
@@ -167,7 +168,7 @@ class Trial:
         first, last = await self._populate()
         touching = Deferred.fromCoroutine(self._touch())
         await pause(max(0.0, first - time.time()))
-        await staff.killUntil(last + self._plan.timeout, self._plan.interval)
+        await staff.killUntil(last + self.plan.timeout, self.plan.interval)
         await touching
 
     async def _downtime(self, staff: Staff) -> None:
@@ -192,10 +193,10 @@ class Trial:
         manager = SessionManager(self._store, reactor, sessionTimeout=3600, maxSessionsPerKey=CAP)
         # What has become of each has to be known, on whatever machine.
         manager.store = PatientStore(manager.store._store, manager.clock, 60.0, 60.0)
-        owners = max(2, self._plan.sessions // (2 * CAP))
-        end = time.time() + self._plan.window
-        killing = Deferred.fromCoroutine(staff.killUntil(end, self._plan.interval))
-        pace = self._plan.window * TOGETHER / owners
+        owners = max(2, self.plan.sessions // (2 * CAP))
+        end = time.time() + self.plan.window
+        killing = Deferred.fromCoroutine(staff.killUntil(end, self.plan.interval))
+        pace = self.plan.window * TOGETHER / owners
 
         async def live(number: int) -> None:
             await self._live(manager, f"owner-{number}")
@@ -226,7 +227,7 @@ class Trial:
 
         @return: The first and the last deadline.
         """
-        plan = self._plan
+        plan = self.plan
         first = time.time() + 1 + plan.pace * plan.sessions
         step = plan.window / plan.sessions
         deadlines = [first + number * step for number in range(plan.sessions)]
@@ -238,7 +239,7 @@ class Trial:
         Store one session, as if it had been used at the right moment.
         """
         sid, n = f"{self._random.getrandbits(128):032x}", self._number()
-        timeout = self._plan.timeout
+        timeout = self.plan.timeout
         used = deadline - timeout
         begun = min(used, time.time())
         data = {"data:n": b"%d" % n}
@@ -258,7 +259,7 @@ class Trial:
                 await self._store.saveSession(change)
             except SessionNotFound:
                 continue
-            self._account.due[sid] = Due(IDLE, n, now + self._plan.timeout)
+            self._account.due[sid] = Due(IDLE, n, now + self.plan.timeout)
 
     async def _open(self) -> None:
         """

@@ -41,6 +41,11 @@ WARMING: Final = 500
 After so many requests everything is there that is made once.
 """
 
+GROWTH: Final = 4 << 20
+"""
+So many bytes the process may grow during a flood, however long.
+"""
+
 UNTOLD: Final = 100
 """
 So many sessions may have gone a moment ago, and nobody was told yet.
@@ -308,15 +313,19 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=1_000_000, help="how many of each kind")
     parser.add_argument("--seed", type=int, default=1, help="of the cookies")
     options = parser.parse_args()
+    outcomes: list[Outcome] = []
     isBad = False
     for kind, (answer, hasKeys, storesEmpty) in product(KINDS, SITES):
         it = Flooded(answer, hasKeys, storesEmpty)
         outcome = flood(it, kind, options.requests // len(SITES), options.seed)
         it.close()
-        trouble = dict(outcome.trouble)
-        if dict(outcome.counts) != expected(outcome, hasKeys):
+        trouble = outcome.trouble
+        if outcome.counts != expected(outcome, hasKeys):
             trouble["asked"] = dict(outcome.counts)
+        if outcome.growth > GROWTH:
+            trouble["memory"] = outcome.growth
         isBad = isBad or bool(trouble)
+        outcomes.append(outcome)
         print(
             f"{kind}, page {answer.__name__}, keys {'yes' if hasKeys else 'no'}, empty sessions "
             f"{'stored' if storesEmpty else 'not stored'}: {outcome.requests} requests, "
@@ -325,7 +334,23 @@ def main() -> int:
             f"{trouble or 'nothing left behind'}",
             flush=True,
         )
+    print(
+        f"all: {summary(outcomes)}, {'something left behind' if isBad else 'nothing left behind'}"
+    )
     return int(isBad)
+
+
+def summary(outcomes: list[Outcome]) -> str:
+    """
+    What several floods have come to.
+    """
+    costs = sorted(each.seconds * 1e6 for each in outcomes)
+    growth = max(each.growth for each in outcomes) / 1024
+    return (
+        f"{sum(each.requests for each in outcomes):,} requests, {costs[0]:.0f} to {costs[-1]:.0f} "
+        f"µs each, memory {growth:+.0f} KiB at the most, "
+        f"{sum(each.counts['loadSession'] for each in outcomes):,} loads"
+    )
 
 
 if __name__ == "__main__":

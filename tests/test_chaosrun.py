@@ -42,13 +42,22 @@ async def ran(directory: Path, store: str, seconds: float, seed: int, **others: 
     return run
 
 
+def figures(run: Run) -> str:
+    """
+    How much that was.
+    """
+    writes, faults = run.site.figures.writes, len(run.mischief.done)
+    return f"{writes:,} writes, {faults} faults, seed {run.plan.seed}"
+
+
 @pytest_twisted.ensureDeferred
-async def test_file(tmp_path: Path) -> None:
+async def test_file(tmp_path: Path, record_property: Any) -> None:
     """
     Workers that share a file lose nothing when they are killed and frozen, revive
     nothing, and tell all endings; the summary and the picture say so.
     """
     run = await ran(tmp_path, "sqlite:sessions.db", 8, seed=9)
+    record_property("figures", figures(run))
     assert run.anomalies == []
     content = json.loads(json.dumps(summary.content(run)))
     assert content["faults"][KILL_WORKER] > 0 and content["faults"][STEP_CLOCK] > 0
@@ -58,13 +67,14 @@ async def test_file(tmp_path: Path) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_server(tmp_path: Path) -> None:
+async def test_server(tmp_path: Path, record_property: Any) -> None:
     """
     Neither do they when the server of the store is killed and frozen as well, and the
     network fails; in the meantime they answer 503.
     """
     findBinary("redis-server", "valkey-server")
     run = await ran(tmp_path, "redis", 12, seed=6)
+    record_property("figures", figures(run))
     assert run.anomalies == []
     assert {each.kind for each in run.mischief.done} & set(SERVER_FAULTS)
     assert run.site.figures.outcomes["503"] > 0

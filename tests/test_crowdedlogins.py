@@ -5,6 +5,7 @@ Tests for many log-ins of one user in two processes: L{crowdedlogins}.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_twisted
@@ -15,10 +16,11 @@ STORES = ["sqlite:sessions.db", "json:sessions", "redis", "postgres"]
 
 @pytest.mark.parametrize("store", STORES)
 @pytest_twisted.ensureDeferred
-async def test_cap(tmp_path: Path, store: str) -> None:
+async def test_cap(tmp_path: Path, store: str, record_property: Any) -> None:
     """
     Of 100 log-ins of one user in two processes never more than three sessions are alive.
     """
+    record_property("figures", f"{Plan(store).logins} log-ins")
     assert await run(Plan(store), tmp_path) == []
 
 

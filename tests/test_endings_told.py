@@ -41,7 +41,7 @@ async def tried(directory: Path, store: str, part: str, **others: Any) -> Trial:
 @pytest.mark.parametrize("part", ["expire", "downtime", "mixed"])
 @pytest.mark.parametrize("store", STORES)
 @pytest_twisted.ensureDeferred
-async def test_told(tmp_path: Path, store: str, part: str) -> None:
+async def test_told(tmp_path: Path, store: str, part: str, record_property: Any) -> None:
     """
     A durable observer is told of each ending, with what was last in the session:
     of those that fall due while workers are killed, of those that fell due while
@@ -49,6 +49,9 @@ async def test_told(tmp_path: Path, store: str, part: str) -> None:
     too early, and of no more twice than what the killed workers held.
     """
     trial = await tried(tmp_path, store, part)
+    figures = trial.figures[part]
+    times = f"{figures['kills']} kills, seed {trial.plan.seed}"
+    record_property("figures", f"{figures['told']} endings, {times}")
     assert trial.troubles == []
     assert trial.figures[part]["told"] == 200
     assert (trial.figures[part]["kills"] > 0) == (part != "downtime")

@@ -15,6 +15,7 @@ import pytest
 import pytest_twisted
 from explored import SCENARIOS, TouchAndSweep, fits
 from servers import RedisServer
+from test_explorer_stores import orders
 from twisted.internet.defer import Deferred
 
 from txsessions.record import Change
@@ -112,25 +113,29 @@ class IndifferentPostgres(Indifferent, PostgresStore):
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest_twisted.ensureDeferred
-async def test_redis(name: str, onRedis: Callable[..., SharedRedis]) -> None:
+async def test_redis(name: str, onRedis: Callable[..., SharedRedis], record_property: Any) -> None:
     """
     On Redis the orders of scripts and commands come out right.
     """
     if not fits(name, RedisStore):
         pytest.skip("this store does not know owners")
     found = await explore(unhurried(name), onRedis(), limit=LIMIT)
+    record_property("figures", orders(found))
     assert found.count >= 2
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
 @pytest_twisted.ensureDeferred
-async def test_postgres(name: str, onPostgres: Callable[..., SharedPostgres]) -> None:
+async def test_postgres(
+    name: str, onPostgres: Callable[..., SharedPostgres], record_property: Any
+) -> None:
     """
     On PostgreSQL the orders of transactions come out right.
     """
     if not fits(name, PostgresStore):
         pytest.skip("this store does not know owners")
     found = await explore(unhurried(name), onPostgres(), limit=LIMIT)
+    record_property("figures", orders(found))
     assert found.count >= 2
 
 

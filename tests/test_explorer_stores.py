@@ -20,7 +20,7 @@ from txsessions.stores.json import JSONStore
 from txsessions.stores.memory import MemoryStore
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.testing import resultOf
-from txsessions.testing.explorer import InterleavingFailed, explore
+from txsessions.testing.explorer import Exploration, InterleavingFailed, explore
 from txsessions.testing.shared import GatedShard, SharedDirectory, SharedFile, SharedMemory
 
 LONG = bool(os.environ.get("TXSESSIONS_EXPLORE"))
@@ -29,14 +29,22 @@ Whether all is explored, however long it takes, and not what a few seconds allow
 """
 
 
+def orders(found: Exploration) -> str:
+    """
+    How many orders were tried.
+    """
+    return f"{'all' if found.isComplete else 'the first'} {found.count:,} orders"
+
+
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_memory(name: str) -> None:
+def test_memory(name: str, record_property: Any) -> None:
     """
     In memory all orders come out right.
     """
     if not fits(name, MemoryStore):
         pytest.skip("this store does not know owners")
     found = resultOf(explore(SCENARIOS[name], SharedMemory()))
+    record_property("figures", orders(found))
     assert found.isComplete and found.count >= 2
 
 
@@ -57,7 +65,7 @@ def test_control(control: str) -> None:
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_sqlite(name: str, tmp_path: Path) -> None:
+def test_sqlite(name: str, tmp_path: Path, record_property: Any) -> None:
     """
     On a SQLite file that processes share all orders of their transactions come
     out right.
@@ -65,11 +73,12 @@ def test_sqlite(name: str, tmp_path: Path) -> None:
     if not fits(name, SQLiteStore):
         pytest.skip("this store does not know owners")
     found = resultOf(explore(SCENARIOS[name], SharedFile(tmp_path), limit=None if LONG else 150))
+    record_property("figures", orders(found))
     assert found.count >= 2 and (found.isComplete or not LONG)
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_json(name: str, tmp_path: Path) -> None:
+def test_json(name: str, tmp_path: Path, record_property: Any) -> None:
     """
     In a directory that processes share orders of their operations on files come
     out right.
@@ -78,6 +87,7 @@ def test_json(name: str, tmp_path: Path) -> None:
         pytest.skip("this store does not know owners")
     data: Any = SharedDirectory(tmp_path)
     found = resultOf(explore(SCENARIOS[name], data, limit=None if LONG else 25))
+    record_property("figures", orders(found))
     assert found.count >= 2 and (found.isComplete or not LONG)
     chance = resultOf(explore(SCENARIOS[name], data, runs=1000 if LONG else 10, seed=1))
     assert chance.count == (1000 if LONG else 10)

@@ -10,11 +10,9 @@ from random import Random
 from typing import Any
 
 import pytest
-from floods import KINDS, SITES, Flooded, QuietSite, asks, expected, flood, looks, named
+from floods import GROWTH, KINDS, SITES, Flooded, QuietSite, asks, expected, flood, looks, named
 
 from txsessions.token import INSECURE
-
-MEBIBYTE = 1 << 20
 
 FUZZED = 50_000 if os.environ.get("TXSESSIONS_FUZZ") else 3_000
 """
@@ -23,7 +21,7 @@ How many ids are tried with keys, and how many without.
 
 
 @pytest.mark.parametrize(("kind", "site"), list(product(KINDS, SITES)))
-def test_flood(kind: str, site: Any) -> None:
+def test_flood(kind: str, site: Any, record_property: Any) -> None:
     """
     Thousands of strangers leave no record, no session, no cookie and no memory; a token
     of the right form costs the store a look, where tokens are not sealed, and nothing else.
@@ -31,11 +29,12 @@ def test_flood(kind: str, site: Any) -> None:
     answer, hasKeys, storesEmpty = site
     it = Flooded(answer, hasKeys, storesEmpty)
     outcome = flood(it, kind, 2000, 7)
+    record_property("figures", f"{outcome.requests:,} requests, seed 7")
     it.close()
     assert outcome.trouble == {}
     assert outcome.counts == expected(outcome, hasKeys)
     assert outcome.wellFormed > 600 or kind == "cookieless"
-    assert outcome.growth < 4 * MEBIBYTE
+    assert outcome.growth < GROWTH
     assert outcome.seconds < 0.005
 
 
@@ -144,12 +143,13 @@ class Guarded:
 
 
 @pytest.mark.parametrize("hasKeys", [False, True])
-def test_fuzzedIDs(hasKeys: bool) -> None:
+def test_fuzzedIDs(hasKeys: bool, record_property: Any) -> None:
     """
     Of a great many ids none is an error, none opens the session that some of them resemble,
     and none is taken for the id of a new one.
     """
     guarded, random = Guarded(hasKeys), Random(11)
+    record_property("figures", f"{FUZZED:,} ids, seed 11")
     assert all(guarded.attack(random) for _ in range(FUZZED))
     assert set(guarded.it.codes) <= {b"200", b"400"}
     assert guarded.it.codes[b"200"] > 0.9 * FUZZED

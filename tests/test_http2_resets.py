@@ -4,6 +4,7 @@ HTTP/2: a great many streams that are given up in the midst of a load or of a sa
 
 from __future__ import annotations
 
+import os
 from random import Random
 from typing import Any
 
@@ -70,13 +71,14 @@ async def resets(it: Any, client: Client, random: Random) -> list[str]:
     return met
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(200 if os.environ.get("TXSESSIONS_FUZZ") else 5))
 @pytest_twisted.ensureDeferred
-async def test_resets(scene: Any, connect: Any, seed: int) -> None:  # noqa: F811
+async def test_resets(scene: Any, connect: Any, seed: int, record_property: Any) -> None:  # noqa: F811
     """
     Whenever streams are given up, neither holders nor sessions nor operations are left, and the
     session of who comes again is there.
     """
+    record_property("figures", f"{STREAMS} streams, seed {seed}")
     it = scene(SharedStore(), wrap=gated)
     client = connect(it)
     met = await resets(it, client, Random(seed))

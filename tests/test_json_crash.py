@@ -86,12 +86,14 @@ class TestKill:
     """
 
     @pytest_twisted.ensureDeferred
-    async def test_kill(self) -> None:
+    async def test_kill(self, record_property: Any) -> None:
         """
         However often it is killed, every file can be read, what was
         acknowledged is there, and nothing half-written is left.
         """
-        assert ", 0 troubles" in await run("killloop.py", "--kills", "300", "--seed", "1")
+        found = await run("killloop.py", "--kills", "300", "--seed", "1")
+        record_property("figures", found.strip())
+        assert ", 0 troubles" in found
 
     @pytest_twisted.ensureDeferred
     @pytest.mark.parametrize("variant", ["in-place", "forgetful"])

@@ -295,12 +295,13 @@ class TestKill:
     """
 
     @pytest_twisted.ensureDeferred
-    async def test_kill(self) -> None:
+    async def test_kill(self, record_property: Any) -> None:
         """
         However often, each ending is told, none that never was, again no more
         than a killed one held, and nobody has more sessions than the limit.
         """
         found = await run("jsonjournalkills.py", "--kills", "60", "--seed", "1")
+        record_property("figures", found.strip())
         assert ", 0 troubles" in found
 
     @pytest_twisted.ensureDeferred

@@ -13,14 +13,19 @@ import pytest_twisted
 from killed import Plan, Trial
 
 
-async def tried(directory: Path, store: str, **others: Any) -> Trial:
+async def tried(directory: Path, store: str, note: Any = None, **others: Any) -> Trial:
     """
     A trial that is over.
+
+    @param note: How to say in the report how much was tried: C{record_property}.
     """
     plan = Plan(store, **{"kills": 2, "sessions": 10, "visitors": 60, "longest": 0.6, **others})
     trial = Trial(plan, directory)
     await trial.run()
     print(f"seed {plan.seed}")
+    if note is not None:
+        times = f"{plan.fault} {plan.kills} times, seed {plan.seed}"
+        note("figures", f"{trial.crowd.compared:,} acknowledged, {times}")
     return trial
 
 
@@ -34,25 +39,25 @@ def assertKept(trial: Trial) -> None:
 
 @pytest.mark.parametrize("store", ["sqlite:sessions.db", "json:sessions"])
 @pytest_twisted.ensureDeferred
-async def test_killedServer(tmp_path: Path, store: str) -> None:
+async def test_killedServer(tmp_path: Path, store: str, record_property: Any) -> None:
     """
     What a web server acknowledged is there after it was killed, and each cookie
     opens its session.
     """
-    trial = await tried(tmp_path, store)
+    trial = await tried(tmp_path, store, record_property)
     assertKept(trial)
     assert trial.crowd.account.unknown > 0
 
 
 @pytest.mark.parametrize("store, kills", [("redis", 2), ("postgres", 2), ("postgres-hasty", 1)])
 @pytest_twisted.ensureDeferred
-async def test_killedStore(tmp_path: Path, store: str, kills: int) -> None:
+async def test_killedStore(tmp_path: Path, store: str, kills: int, record_property: Any) -> None:
     """
     What was acknowledged is there after the server of the store was killed, and
     the web server goes on without a restart; in the meantime it answers 503, and
     loses no connection.
     """
-    trial = await tried(tmp_path, store, target="store", kills=kills)
+    trial = await tried(tmp_path, store, record_property, target="store", kills=kills)
     assertKept(trial)
     assert trial.crowd.account.refused > 0
 
@@ -71,12 +76,13 @@ async def test_frozen(tmp_path: Path, store: str, target: str, frozen: float) ->
 
 
 @pytest_twisted.ensureDeferred
-async def test_terminated(tmp_path: Path) -> None:
+async def test_terminated(tmp_path: Path, record_property: Any) -> None:
     """
     A web server that is asked to end under load ends in time, and what it
     acknowledged is there.
     """
-    assertKept(await tried(tmp_path, "sqlite:sessions.db", fault="terminate", rate=200))
+    how = {"fault": "terminate", "rate": 200}
+    assertKept(await tried(tmp_path, "sqlite:sessions.db", record_property, **how))
 
 
 @pytest.mark.parametrize("store", ["careless.HastyStore:sessions.db", "memory"])

@@ -57,6 +57,15 @@ def some(examples: int, **options: Any) -> settings:
     )
 
 
+def steps(examples: int) -> str:
+    """
+    How much that is.
+    """
+    plan = some(examples)
+    chance = "the same each time" if plan.derandomize else "at random"
+    return f"{plan.max_examples} plays of {plan.stateful_step_count} steps, {chance}"
+
+
 class MemoryMachine(StoreMachine):
     """
     The store in memory.
@@ -124,27 +133,30 @@ class ServerMachine(StoreMachine):
         return store.close().addCallback(lambda _: store)
 
 
-def test_memory() -> None:
+def test_memory(record_property: Any) -> None:
     """
     The store in memory answers as the model does.
     """
+    record_property("figures", steps(60))
     run_state_machine_as_test(MemoryMachine, settings=some(60))
 
 
 @pytest.mark.parametrize("kind, examples", [(SQLiteStore, 12), (JSONStore, 3)])
 @pytest_twisted.ensureDeferred
-async def test_files(kind: Any, examples: int) -> None:
+async def test_files(kind: Any, examples: int, record_property: Any) -> None:
     """
     A store in files answers as the model does, also after it was opened anew.
     """
+    record_property("figures", steps(examples))
     await runMachine(type("Machine", (FileMachine,), {"kind": kind}), some(examples))
 
 
 @pytest_twisted.ensureDeferred
-async def test_redis(run: Any, tmp_path: Any) -> None:
+async def test_redis(run: Any, tmp_path: Any, record_property: Any) -> None:
     """
     The store on Redis answers as the model does.
     """
+    record_property("figures", steps(8))
     server = await run(RedisServer(tmp_path))
 
     def open() -> RedisStore:
@@ -155,10 +167,11 @@ async def test_redis(run: Any, tmp_path: Any) -> None:
 
 
 @pytest_twisted.ensureDeferred
-async def test_postgres(make: Callable[..., Any], postgres: Any) -> None:
+async def test_postgres(make: Callable[..., Any], postgres: Any, record_property: Any) -> None:
     """
     The store on PostgreSQL answers as the model does.
     """
+    record_property("figures", steps(5))
     numbers = iter(range(10**6))
 
     def open() -> Any:

@@ -95,11 +95,13 @@ class TestKilled:
     """
 
     @pytest_twisted.ensureDeferred
-    async def test_whileSaving(self) -> None:
+    async def test_whileSaving(self, record_property: Any) -> None:
         """
         Nothing that was acknowledged is lost, and no batch is torn.
         """
-        assert ", 0 troubles" in await run("killsqlite.py", "--kills", "40", "--seed", "1")
+        found = await run("killsqlite.py", "--kills", "40", "--seed", "1")
+        record_property("figures", found.strip())
+        assert ", 0 troubles" in found
 
     @pytest_twisted.ensureDeferred
     async def test_hasty(self) -> None:
@@ -123,12 +125,13 @@ class TestTold:
     """
 
     @pytest_twisted.ensureDeferred
-    async def test_whileTelling(self) -> None:
+    async def test_whileTelling(self, record_property: Any) -> None:
         """
         Each ending is in the journal until it was told, and none is told that
         never was, however processes are killed.
         """
         found = await run("sqlitejournalkills.py", "--kills", "40", "--seed", "1")
+        record_property("figures", found.strip())
         assert ", 0 troubles" in found
         assert not re.search(r"\b0 (ended|told|left)", found)
 
