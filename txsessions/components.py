@@ -217,6 +217,13 @@ class PersistentComponents:
         """
         return len(self._known()) == len(self._cache)
 
+    @property
+    def isTouched(self) -> bool:
+        """
+        Whether anything may have changed since it was stored.
+        """
+        return bool(self._cache or self._seen)
+
     def changes(self) -> tuple[dict[str, bytes], set[str]]:
         """
         What has changed since it was stored.
@@ -224,7 +231,7 @@ class PersistentComponents:
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A component would not come back as it is.
         """
-        if not self._cache and not self._seen:
+        if not self.isTouched:
             return {}, set()
         changed = {}
         for name, declaration, component in self._known():

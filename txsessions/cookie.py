@@ -65,6 +65,7 @@ class SessionCookie:
         cookie for HTTPS (RFC 6265bis, 4.1.3).
     @ivar partitioned: Whether it is kept apart for each top-level site; needs
         C{secure="always"}.
+    @ivar names: The names of the cookies, by audience.
     @ivar maxAge: How long the browser keeps it, in seconds from the moment the
         session began or got a new token; C{None}: until it is closed.  That is
         for the browser only: the session ends by its own time-outs.
@@ -80,7 +81,7 @@ class SessionCookie:
     prefix: str = ""
     partitioned: bool = False
     maxAge: int | None = None
-    _names: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
+    names: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
     _tails: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
 
     @secureName.default
@@ -90,7 +91,7 @@ class SessionCookie:
         """
         return "TWISTED_SECURE_SESSION" if self.name == "TWISTED_SESSION" else f"{self.name}_SECURE"
 
-    @_names.default
+    @names.default
     def _makeNames(self) -> dict[bytes, bytes]:
         """
         The names of the cookies, by audience.
@@ -128,8 +129,21 @@ class SessionCookie:
         @param sitePath: C{request.sitepath}, which sets apart the sites of
             L{twisted.web.distrib} as in stock Twisted.
         """
-        name = self._names[audience]
+        name = self.names[audience]
         return b"_".join([name, *sitePath]) if sitePath else name
+
+    def tokensIn(self, headers: Sequence[bytes]) -> list[tuple[bytes, list[bytes]]]:
+        """
+        The audiences of which there are cookies in some headers, with their
+        values, as L{cookieValues} finds them.
+        """
+        found = []
+        for audience, name in self.names.items():
+            for header in headers:
+                if name in header:
+                    found.append((audience, cookieValues(headers, name)))
+                    break
+        return found
 
     def line(self, audience: bytes, name: bytes, token: bytes) -> bytes:
         """
@@ -225,10 +239,9 @@ def cookieValues(headers: Iterable[bytes], name: bytes) -> list[bytes]:
     """
     values = []
     for header in headers:
-        if name not in header:
-            continue
         for pair in header.split(b";"):
-            found, equals, value = pair.strip(b" \t").partition(b"=")
-            if equals and found == name:
-                values.append(value)
+            if name in pair:
+                found, equals, value = pair.strip(b" \t").partition(b"=")
+                if equals and found == name:
+                    values.append(value)
     return values[:MAXIMUM_CANDIDATES]

@@ -60,6 +60,15 @@ class SessionData(MutableMapping[str, Any]):
                 self._containers.add(key)
             return value
 
+    def get(self, key: str, default: Any = None) -> Any:
+        """
+        See L{dict.get}.
+        """
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
     def __setitem__(self, key: str, value: Any) -> None:
         checkKey(key)
         text = encode(key, value, self._limits)
@@ -94,6 +103,13 @@ class SessionData(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @property
+    def isTouched(self) -> bool:
+        """
+        Whether anything may have changed since it was stored.
+        """
+        return bool(self._assigned or self._containers or self._removed)
+
     def changes(self) -> tuple[dict[str, bytes], set[str]]:
         """
         What has changed since it was stored.
@@ -101,7 +117,7 @@ class SessionData(MutableMapping[str, Any]):
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A value inside of a container cannot be kept.
         """
-        if not (self._assigned or self._containers or self._removed):
+        if not self.isTouched:
             return {}, set()
         texts = self._texts
         changed = {}

@@ -100,4 +100,5 @@ def touchInterval(sessionTimeout: float) -> float:
     all the time costs its store one write in that interval instead of one per
     request, and a process that is killed forgets no more than that of it.
     """
-    return min(sessionTimeout / 10, 60.0)
+    interval = sessionTimeout / 10
+    return interval if interval < 60.0 else 60.0

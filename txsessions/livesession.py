@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from inspect import iscoroutine
 from typing import Any, Final, TypeVar
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import AlreadyCalled
@@ -55,14 +55,13 @@ class LiveSession(StoredSession):
 
     @ivar isNew: Whether it began in a request that is not done yet, so that no
         browser can have its token.
-    @ivar holders: The requests that have asked for it and are not done, by
-        their L{id}.  One that became something else, such as a WebSocket, is
-        never done.
     @ivar reworker: The request whose response carries the new token, or L{GONE};
         C{None} if there is none, or if it is not known.
     @ivar ender: The request that ended it, or L{GONE}, as far as that is known.
     @ivar isTokenUnseen: Whether it got a new token that no request has brought
         back yet.
+    @ivar _holders: Weak references to the requests that have asked for it and
+        are not done, by their L{id}; C{None} for none.
     @ivar _isOver: Whether its time-out has ended it, and all were told.
     @ivar _isAskedToEnd: Whether somebody here has asked it to end.
     @ivar _expiry: What ends it at its deadline in this process.
@@ -81,16 +80,47 @@ class LiveSession(StoredSession):
         """
         super().__init__(site, uid, reactor)
         self.isNew = False
-        self.holders: WeakValueDictionary[int, Any] = WeakValueDictionary()
         self.reworker: Any = None
         self.ender: Any = None
         self.isTokenUnseen = False
+        self._holders: dict[int, ref[Any]] | None = None
         self._isOver = False
         self._isAskedToEnd = False
         self._expiry: Duties | None = None
         self._watched: tuple[float, float | None] | None = None
         self._bound: BoundConnections | None = None
         self._plainSize = len(self.__dict__) + 1
+
+    @property
+    def holders(self) -> dict[int, Any]:
+        """
+        The requests that have asked for it and are not done, by their L{id}.
+        One that became something else, such as a WebSocket, is never done, but
+        counts only as long as there is something of it.
+        """
+        if self._holders is None:
+            return {}
+        there = {name: request() for name, request in self._holders.items()}
+        for name in [name for name, request in there.items() if request is None]:
+            del self._holders[name], there[name]
+        return there
+
+    def hold(self, request: Any) -> None:
+        """
+        A request has asked for it.
+        """
+        if self._holders is None:
+            self._holders = {}
+        self._holders[id(request)] = ref(request)
+
+    def release(self, request: Any) -> None:
+        """
+        A request is done.
+        """
+        if self._holders is not None:
+            self._holders.pop(id(request), None)
+            if not self._holders:
+                self._holders = None
 
     def touch(self) -> None:
         """

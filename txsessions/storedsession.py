@@ -16,6 +16,7 @@ from twisted.web import server
 
 from .components import PersistentComponents
 from .data import SessionData
+from .lifetime import touchInterval
 from .record import NOTHING, Record
 from .size import USUAL, SizeLimits
 from .token import matches, parseAny, sidOf
@@ -140,6 +141,24 @@ class StoredSession(server.Session):
             self.uid, self._opened = uid, record.verifier
         return True
 
+    def isOpenTo(self, uid: bytes, audience: bytes, now: float) -> bool:
+        """
+        Whether a token opens it that has opened it before, and it is alive, as
+        far as all of that shows at one look.  If not, it takes a closer one.
+        """
+        tracker = self._tracker
+        if tracker is None or tracker.keeper.record is None:
+            return False
+        return (
+            tracker.keeper.isExact
+            and self._opened is tracker.keeper.record.verifier
+            and compare_digest(self.uid or b"", uid)
+            and self.audience == audience
+            and self.endReason is None
+            and now < self.lastModified + self.sessionTimeout
+            and (self.absoluteTimeout is None or now < self.created + self.absoluteTimeout)
+        )
+
     def isExact(self) -> bool:
         """
         Whether what is known here of its record is all that is stored, as far
@@ -152,6 +171,30 @@ class StoredSession(server.Session):
         Whether there is a record of it.
         """
         return self._stored() is not None
+
+    def isSettled(self) -> bool:
+        """
+        Whether there is nothing to save, as far as that shows at one look.  If
+        not, it takes a closer one.
+        """
+        tracker, data, components = self._tracker, self._data, self._components
+        if (
+            tracker is None
+            or tracker.turns.isBusy
+            or self._unended is not None
+            or (self._adapterCache and components is None)
+            or (components is not None and components.isTouched)
+            or (data is not None and data.isTouched)
+        ):
+            return False
+        record = tracker.keeper.record
+        return (
+            record is not None
+            and self.sessionKey == record.sessionKey
+            and self.sessionTimeout == record.sessionTimeout
+            and self.absoluteTimeout == record.absoluteTimeout
+            and self.lastModified < record.lastModified + touchInterval(record.sessionTimeout)
+        )
 
     def parts(self) -> tuple[Part, ...]:
         """
@@ -236,12 +279,12 @@ class StoredSession(server.Session):
         """
         The present, on the clock that it measures time by.
         """
-        if self._reactor is None:
+        reactor, site = self._reactor, self.site
+        if reactor is None:
             return seconds()
-        manager = self._manager
-        if manager is not None and self._reactor is self.site.reactor:
-            return manager.clock.seconds()
-        return self._reactor.seconds()
+        manager = getattr(site, "sessionManager", None)
+        clock = reactor if manager is None or reactor is not site.reactor else manager.clock
+        return clock.seconds()
 
     @property
     def _manager(self) -> Any:

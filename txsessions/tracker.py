@@ -46,18 +46,18 @@ class Tracker:
     @ivar _live: The live session.
     @ivar _store: The L{ISessionStore<txsessions.interfaces.ISessionStore>}
         where its record is; C{None} for a session that lives in memory only.
-    @ivar _keeper: What is known of the record.
-    @ivar _turns: The steps, one after the other.
+    @ivar keeper: What is known of the record.
+    @ivar turns: The steps, one after the other.
     @ivar _isEnding: Whether the end still waits for its turn, or for the store.
     """
 
-    __slots__ = ("_isEnding", "_keeper", "_live", "_store", "_turns", "endReason")
+    __slots__ = ("_isEnding", "_live", "_store", "endReason", "keeper", "turns")
 
     def __init__(self, live: Tracked, store: Any, endReason: str | None = None) -> None:
         self._live = live
         self._store = store
-        self._keeper = Keeper(live, store, self.lost)
-        self._turns = Turns()
+        self.keeper = Keeper(live, store, self.lost)
+        self.turns = Turns()
         self.endReason = endReason
         self._isEnding = False
 
@@ -66,14 +66,14 @@ class Tracker:
         """
         What is known to be stored; C{None} before the first commit.
         """
-        return self._keeper.record
+        return self.keeper.record
 
     @property
     def isExact(self) -> bool:
         """
         Whether that is all that is stored, as far as this process can know.
         """
-        return self._keeper.isExact
+        return self.keeper.isExact
 
     def pendingCommit(self) -> Deferred[None] | None:
         """
@@ -85,29 +85,29 @@ class Tracker:
         """
         if self.endReason is not None:
             return None
-        live, record = self._live, self._keeper.record
-        if self._turns.isBusy or (record is None and live.isWorthStoring()):
-            return self._turns.run(self._commit)
+        live, record = self._live, self.keeper.record
+        if self.turns.isBusy or (record is None and live.isWorthStoring()):
+            return self.turns.run(self._commit)
         change = None if record is None else dueChangeOf(live, record)
-        return None if change is None else self._turns.now(self._keeper.save, change)
+        return None if change is None else self.turns.now(self.keeper.save, change)
 
     def commit(self) -> Deferred[None]:
         """
         Save what has changed.  See L{txsessions.interfaces.ISession.commit}.
         """
-        return self._turns.run(self._commit)
+        return self.turns.run(self._commit)
 
     def touch(self) -> Deferred[None]:
         """
         Save the touch alone; as L{commit}.
         """
-        return self._turns.run(self._touch)
+        return self.turns.run(self._touch)
 
     def modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Deferred[T]:
         """
         See L{txsessions.interfaces.ISession.modify}.
         """
-        return self._turns.run(lambda: self._modify(function))
+        return self.turns.run(lambda: self._modify(function))
 
     def rework(
         self,
@@ -127,9 +127,7 @@ class Tracker:
         @param attributes: What else is set in the same step.
         @return: A L{Deferred} that fires with the result of C{done}.
         """
-        return self._turns.run(
-            lambda: self._rework(token, sessionKey, attributes).addCallback(done)
-        )
+        return self.turns.run(lambda: self._rework(token, sessionKey, attributes).addCallback(done))
 
     def end(self, reason: str) -> Deferred[None]:
         """
@@ -143,19 +141,19 @@ class Tracker:
         if self._isOver():
             return succeed(None)
         self.endReason = self.endReason or reason
-        if self.record is None and not self._keeper.isUnsure and not self._turns.isBusy:
+        if self.record is None and not self.keeper.isUnsure and not self.turns.isBusy:
             self._live.ended(reason)
             self._release()
             return succeed(None)
         self._isEnding = True
-        return self._turns.run(lambda: self._end(reason)).addCallback(lambda _: self._release())
+        return self.turns.run(lambda: self._end(reason)).addCallback(lambda _: self._release())
 
     @property
     def doubts(self) -> int:
         """
         How often the store did not say what became of a step.
         """
-        return self._keeper.doubts
+        return self.keeper.doubts
 
     def refresh(self, record: Record, doubts: int | None = None) -> None:
         """
@@ -164,13 +162,13 @@ class Tracker:
         @param doubts: How many there were when it began to be loaded; C{None}:
             as many as there are.
         """
-        self._keeper.refresh(record, doubts)
+        self.keeper.refresh(record, doubts)
 
     def doubt(self) -> None:
         """
         What is known of the record may not be all that is stored.
         """
-        self._keeper.doubt()
+        self.keeper.doubt()
 
     def lost(self, error: SessionNotFound) -> None:
         """
@@ -192,7 +190,7 @@ class Tracker:
         Whether the store knows everything, as far as that can be told.
         """
         record = self.record
-        if record is None or self._turns.isBusy:
+        if record is None or self.turns.isBusy:
             return False
         try:
             return (
@@ -206,7 +204,7 @@ class Tracker:
         """
         Go back to what is stored, because what was changed could not be saved.
         """
-        self._keeper.forgetChanges()
+        self.keeper.forgetChanges()
 
     def _commit(self) -> Deferred[None] | None:
         """
@@ -214,12 +212,12 @@ class Tracker:
         """
         if self._isOver():
             return fail(self._ended())
-        if self._keeper.isUnsure:
-            return self._keeper.settle().addCallback(lambda _: self._commit())
+        if self.keeper.isUnsure:
+            return self.keeper.settle().addCallback(lambda _: self._commit())
         if self.record is None:
             return self._create()
         change = dueChangeOf(self._live, self.record)
-        return None if change is None else self._keeper.save(change)
+        return None if change is None else self.keeper.save(change)
 
     def _create(self, attributes: Mapping[str, bytes] = NOTHING, **facts: Any) -> Deferred[None]:
         """
@@ -236,7 +234,7 @@ class Tracker:
             ending: Deferred[None] = self._store.deleteSession(self._sid(), self.endReason)
             return ending.addCallback(lambda _: fail(self._ended()))
 
-        return self._keeper.create(attributes, **facts).addCallback(created)
+        return self.keeper.create(attributes, **facts).addCallback(created)
 
     def _touch(self) -> Deferred[None] | None:
         """
@@ -244,7 +242,7 @@ class Tracker:
         """
         if self.record is None or self.endReason is not None:
             return None
-        return self._keeper.save(Change(self._sid(), lastModified=self._live.lastModified))
+        return self.keeper.save(Change(self._sid(), lastModified=self._live.lastModified))
 
     @inlineCallbacks
     def _modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Any:
@@ -252,7 +250,7 @@ class Tracker:
         One C{modify}, when its turn has come.
         """
         yield self._commit()
-        keeper = self._keeper
+        keeper = self.keeper
         for attempt in range(MAXIMUM_TRIES):
             if attempt or not keeper.isExact:
                 yield keeper.reload()
@@ -291,8 +289,8 @@ class Tracker:
         facts: dict[str, Any] = {"verifier": digest(parsed.verifier, live.audience or INSECURE)}
         if sessionKey is not UNCHANGED:
             facts["sessionKey"] = sessionKey
-        if self._keeper.isUnsure:
-            yield self._keeper.settle()
+        if self.keeper.isUnsure:
+            yield self.keeper.settle()
         if self.record is None:
             before = live.uid
             yield self._create(attributes, **facts)
@@ -315,7 +313,7 @@ class Tracker:
         @param attributes: What else is set.
         @return: A L{Deferred} that fires with whether it is the verifier now.
         """
-        keeper, live = self._keeper, self._live
+        keeper, live = self.keeper, self._live
         for _ in range(MAXIMUM_TRIES):
             record = keeper.stored()
             change = changeOf(live, record) or Change(record.sid, lastModified=live.lastModified)
@@ -344,16 +342,16 @@ class Tracker:
             return
         self.endReason, self._isEnding = reason, True
         try:
-            if self._keeper.isUnsure:
+            if self.keeper.isUnsure:
                 # Whatever comes of it: nobody was told that it is stored.
-                yield self._keeper.settle().addErrback(lambda failure: failure.trap(SessionError))
+                yield self.keeper.settle().addErrback(lambda failure: failure.trap(SessionError))
             if self.record is not None:
                 yield self._store.deleteSession(self._sid(), reason)
         except (SessionNotFound, CorruptRecord):
             pass
         except BaseException:
             self.endReason = None
-            self._keeper.doubt()
+            self.keeper.doubt()
             raise
         finally:
             self._isEnding = False
@@ -365,9 +363,9 @@ class Tracker:
         Otherwise it would stay until the garbage collector comes; and where a
         hundred thousand have ended, that holds the reactor for a second.
         """
-        if not self._turns.isBusy:
+        if not self.turns.isBusy:
             self._live = Departed(self._live.uid)
-            self._keeper.release(self._live)
+            self.keeper.release(self._live)
 
     def _isOver(self) -> bool:
         """

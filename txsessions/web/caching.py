@@ -11,6 +11,8 @@ from twisted.web.http_headers import Headers
 
 _SHARING: Final = (b"public", b"s-maxage")
 
+_VARY, _CACHE_CONTROL = Headers({b"vary": [b""], b"cache-control": [b""]})._rawHeaders
+
 _findMembers = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+').findall
 
 
@@ -20,9 +22,10 @@ def keepPrivate(headers: Headers) -> None:
     and a C{Cache-Control} that lets no shared cache keep it (RFC 9111, 5.2.2.7).
     What the application says of caches already is kept as far as it agrees.
     """
-    if not headers.hasHeader(b"vary") and not headers.hasHeader(b"cache-control"):
-        headers.setRawHeaders(b"Vary", [b"Cookie"])
-        headers.setRawHeaders(b"Cache-Control", [b"private"])
+    raw = headers._rawHeaders
+    if _VARY not in raw and _CACHE_CONTROL not in raw:
+        # At every response: what setRawHeaders makes of them is known.
+        raw[_VARY], raw[_CACHE_CONTROL] = [b"Cookie"], [b"private"]
         return
     vary = _members(headers, b"vary")
     if b"*" not in vary and b"cookie" not in [name.lower() for name in vary]:

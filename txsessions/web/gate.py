@@ -22,6 +22,8 @@ class Gate:
         saved.
     @ivar _refuse: Called with a L{Failure} when that has failed.
     @ivar _response: Where bytes go when they pass.
+    @ivar _begun: What waits for a save that began before there was this gate;
+        C{None} when that is being waited for.
     @ivar _held: The bytes that wait; C{None} while the gate is open.
     @ivar _isStale: Whether the handler has said more since the saving began, so
         that there may be more to save.
@@ -29,17 +31,28 @@ class Gate:
     @ivar isShut: Whether nothing passes ever again.
     """
 
-    __slots__ = ("_commit", "_held", "_isFinishing", "_isStale", "_refuse", "_response", "isShut")
+    __slots__ = (
+        "_begun",
+        "_commit",
+        "_held",
+        "_isFinishing",
+        "_isStale",
+        "_refuse",
+        "_response",
+        "isShut",
+    )
 
     def __init__(
         self,
         response: Any,
         commit: Callable[[], Deferred[None] | None],
         refuse: Callable[[Failure], object],
+        begun: Deferred[None] | None = None,
     ) -> None:
         self._response = response
         self._commit = commit
         self._refuse = refuse
+        self._begun = begun
         self._held: list[bytes] | None = None
         self._isStale = False
         self._isFinishing = False
@@ -158,8 +171,10 @@ class Gate:
 
         @return: What to wait for, if anything.
         """
+        waiting, self._begun = self._begun, None
         try:
-            waiting = self._commit()
+            if waiting is None:
+                waiting = self._commit()
         except Exception:
             self._failed(Failure())
             return None

@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
 from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -31,10 +31,13 @@ answers by then.
 
 class HeldResponse(_Request):
     """
-    The side of a request that answers: its response waits behind a L{Gate}, once
-    there is one.
+    The side of a request that answers: its response waits behind a L{Gate}, when
+    there is something to wait for.
 
-    @ivar _gate: Holds the response back; made when a session was asked for.
+    @ivar _isGuarded: Whether nothing may pass before it is true, because a
+        session was asked for.
+    @ivar _gate: Holds the response back; made when there is something to wait
+        for.
     @ivar _head: What the handler has said of the response, while that is held
         back.
     @ivar _isToClose: Whether the handler has asked to close the connection when
@@ -44,6 +47,7 @@ class HeldResponse(_Request):
     """
 
     _log = Logger()
+    _isGuarded = False
     _gate: Gate | None = None
     _head: Head | None = None
     _isToClose = False
@@ -53,13 +57,20 @@ class HeldResponse(_Request):
         """
         See L{twisted.web.http.Request.write}.
         """
-        gate = self._gate
-        if gate is None:
+        if not self._isGuarded:
             super().write(data)
-        elif gate.isFinishing:
+            return
+        if self._isRefused or self._disconnected:
+            return
+        gate = self._gate
+        if gate is not None and gate.isFinishing:
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
-        elif isinstance(data, str):
+        if isinstance(data, str):
             raise TypeError("Request.write takes bytes, and not str")
+        if gate is None:
+            gate = self._gate = self._beginToSave()
+        if gate is None:
+            self.passWrite(data)
         else:
             # Whoever wrote a bytearray may use it again while it is held.
             gate.write(bytes(data))
@@ -68,12 +79,17 @@ class HeldResponse(_Request):
         """
         See L{twisted.web.http.Request.finish}.
         """
-        gate = self._gate
         if self._isRefused:
             return
-        if gate is None or self._disconnected:
+        if not self._isGuarded or self._disconnected:
             self._leaveSessions()
             super().finish()
+            return
+        gate = self._gate
+        if gate is None:
+            gate = self._gate = self._beginToSave()
+        if gate is None:
+            self.passFinish()
         elif gate.isFinishing:
             warnings.warn("Warning! request.finish called twice.", stacklevel=2)
         else:
@@ -84,7 +100,7 @@ class HeldResponse(_Request):
         See L{twisted.web.http.Request.registerProducer}.
         """
         gate = self._gate
-        if gate is not None and gate.isShut:
+        if self._isShut:
             producer.stopProducing()
             return
         if gate is None or not gate.isHolding or self.producer is not None:
@@ -99,8 +115,7 @@ class HeldResponse(_Request):
         """
         See L{twisted.web.http.Request.unregisterProducer}.
         """
-        gate = self._gate
-        if gate is not None and (gate.isHolding or gate.isShut):
+        if self._isShut or (self._gate is not None and self._gate.isHolding):
             self.producer = None
         else:
             super().unregisterProducer()
@@ -115,12 +130,26 @@ class HeldResponse(_Request):
         else:
             super().loseConnection()
 
-    def _hold(self) -> None:
+    @property
+    def _isShut(self) -> bool:
         """
-        From now on let nothing pass before it is true.
+        Whether nothing of the response passes ever again.
         """
-        if self._gate is None:
-            self._gate = Gate(self, self._pendingCommit, self._notSaved)
+        return self._isGuarded and (self._isRefused or self._disconnected)
+
+    def _beginToSave(self) -> Gate | None:
+        """
+        Begin to make true what the response says.
+
+        @return: The gate behind which it waits; C{None} when it is true already.
+        """
+        try:
+            waiting = self._pendingCommit()
+        except Exception:
+            waiting = fail()
+        if waiting is None:
+            return None
+        return Gate(self, self._pendingCommit, self._notSaved, waiting)
 
     # What follows is for the gate.
 
@@ -130,9 +159,10 @@ class HeldResponse(_Request):
         have said all.
         """
         self._restoreHead()
-        if self.startedWriting and (self.method == b"HEAD" or self.code in http.NO_BODY_CODES):
+        if not self.startedWriting:
+            self._settle()
+        elif self.method == b"HEAD" or self.code in http.NO_BODY_CODES:
             return
-        self._settle()
         super().write(data)
 
     def passFinish(self) -> None:
@@ -140,8 +170,10 @@ class HeldResponse(_Request):
         Really finish.
         """
         self._restoreHead()
-        self._settle()
+        if not self.startedWriting:
+            self._settle()
         self._gate = None
+        self._isGuarded = False
         self._leaveSessions()
         channel = self.channel
         super().finish()
@@ -207,8 +239,7 @@ class HeldResponse(_Request):
         """
         Let nothing of the handler's response pass any more.
         """
-        self._isRefused = True
-        self._hold()
+        self._isGuarded = self._isRefused = True
         if self._gate is not None:
             self._gate.shut()
         self.channel.unregisterProducer()
@@ -280,7 +311,7 @@ class HeldResponse(_Request):
 
     def _settle(self) -> None:
         """
-        The headers leave, if they have not yet.
+        The headers leave.
         """
         raise NotImplementedError
 

@@ -10,7 +10,7 @@ from typing import Any, Final
 from weakref import ref
 
 from ..session import Session
-from ..token import INSECURE, sidOf
+from ..token import INSECURE, SID_BYTES, sidOf
 
 MAXIMUM: Final = 10_000
 """
@@ -62,6 +62,12 @@ class LiveSessions(MutableMapping[bytes, Any]):
             held = self._letGo.get(sid)
             return None if held is None else held()
         return session
+
+    def byToken(self, token: bytes) -> Any:
+        """
+        One that is kept, which a token of the stock form may open; or C{None}.
+        """
+        return self._kept.get(str(token[: 2 * SID_BYTES], "latin-1"))
 
     def keep(self, session: Any) -> None:
         """

@@ -76,6 +76,11 @@ class SessionLookup:
         """
         if not values:
             return None
+        manager = self._site.sessionManager
+        if manager.isOwner:
+            live = self._site.sessions.byToken(values[0])
+            if live is not None and live.isOpenTo(values[0], audience, manager.clock.seconds()):
+                return live
         found, others = self._findOne(values[0], audience), values[1:]
         if not others:
             return found

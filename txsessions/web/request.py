@@ -29,6 +29,7 @@ else:
 KEPT_HERE: Final = (
     "_visits",
     "_gate",
+    "_isGuarded",
     "_head",
     "_broughtBy",
     "_isRefused",
@@ -87,7 +88,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         visit = self._look(forceNotSecure)
         if visit is None:
             return super().getSession(sessionInterface, forceNotSecure)
-        session = visit.get()
+        session = visit.get(self)
         return session if sessionInterface is None else session.getComponent(sessionInterface)
 
     def peekSession(self, forceNotSecure: bool = False) -> Any:
@@ -98,7 +99,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         @param forceNotSecure: As for L{getSession}.
         """
         visit = self._look(forceNotSecure)
-        return None if visit is None else visit.peek()
+        return None if visit is None else visit.peek(self)
 
     def getSessionEndReason(self, forceNotSecure: bool = False) -> str | None:
         """
@@ -121,7 +122,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         if not getattr(resrc, "isActivity", True):
             self.isActivity = False
-        waiting = None if self._visits is None else self._touchInTime()
+        waiting = None if self._visits is None else self._touchInTime(self._visits)
         if waiting is None:
             super().render(resrc)
         else:
@@ -235,8 +236,8 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         handler is looking at now; from now on its response waits.
         """
         visit = self._visit(forceNotSecure)
-        if visit is not None and self._channel() is not None and not self.finished:
-            self._hold()
+        if not (self._isGuarded or visit is None or self._channel() is None or self.finished):
+            self._isGuarded = True
         return visit
 
     def _pendingCommit(self) -> Deferred[None] | None:
@@ -245,6 +246,8 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
 
         @return: What to wait for, if anything.
         """
+        if self._isAllSaved():
+            return None
         commits = self._commits()
         if len(commits) < 2:
             return commits[0].addErrback(_ended) if commits else None
@@ -254,14 +257,11 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
 
     def _settle(self) -> None:
         """
-        The headers leave, if they have not yet: say in them what has become of
-        the sessions.
+        The headers leave: say in them what has become of the sessions.
         """
-        if self.startedWriting:
-            return
         for visit in (self._visits or {}).values():
             if visit.wasLookedAt:
-                visit.settle()
+                visit.settle(self)
                 keepPrivate(self.responseHeaders)
 
     def _notLoaded(self, failure: Failure) -> None:
@@ -282,7 +282,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         self._restoreHead()
         for visit in (self._visits or {}).values():
-            visit.refuse()
+            visit.refuse(self)
         if self.startedWriting:
             self._log.error(
                 "Could not save a session while the response was leaving; "

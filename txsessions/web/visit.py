@@ -6,7 +6,6 @@ what its response tells the browser of it.
 from __future__ import annotations
 
 from typing import Any
-from weakref import ref
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import AlreadyCalled, AlreadyCancelled
@@ -21,10 +20,10 @@ from .activity import isNavigation
 
 class Visit:
     """
-    One request and its session for one audience.
+    One request and its session for one audience.  The request holds this, and
+    says who it is when it asks for something: in a circle both would stay until
+    the garbage collector comes.
 
-    @ivar _requestOf: Gives the request, which holds this: in a circle both would
-        stay until the garbage collector comes.
     @ivar _site: The site that keeps the sessions.
     @ivar _audience: For whom the session is.
     @ivar brought: The session that the request's cookie opened and the handler
@@ -34,7 +33,7 @@ class Visit:
     @ivar isStale: Whether the cookie is to be given out anew, by another key.
     @ivar session: The session that the handler has asked for, or C{None}.
     @ivar wasLookedAt: Whether the handler has asked.
-    @ivar _former: The sessions that it has asked for and that have ended since.
+    @ivar former: The sessions that it has asked for and that have ended since.
     @ivar _hasCookie: Whether the browser sent a cookie of the name.
     @ivar _isNew: Whether C{session} began in this request.
     @ivar _isOver: Whether the request is done.
@@ -48,31 +47,15 @@ class Visit:
     isStale = False
     session: Any = None
     wasLookedAt = False
-    _former: tuple[Any, ...] = ()
+    former: tuple[Any, ...] = ()
     _isNew = False
     _isOver = False
     _line: bytes | None = None
 
-    def __init__(self, request: Any, site: Any, audience: bytes, hasCookie: bool) -> None:
-        self._requestOf = ref(request)
+    def __init__(self, site: Any, audience: bytes, hasCookie: bool) -> None:
         self._site = site
         self._audience = audience
         self._hasCookie = hasCookie
-
-    @property
-    def _request(self) -> Any:
-        """
-        The request.
-        """
-        return self._requestOf()
-
-    def bring(self, session: Any) -> None:
-        """
-        The request's cookie opened this session.
-        """
-        self.brought = session
-        if isinstance(session, Session):
-            session.isTokenUnseen = False
 
     def isClose(self) -> bool:
         """
@@ -100,33 +83,35 @@ class Visit:
         touching: Deferred[None] = session.saveTouch()
         return touching.addErrback(self._notTouched, session)
 
-    def peek(self) -> Any:
+    def peek(self, request: Any) -> Any:
         """
         The session, touched; C{None} if there is none.
         """
         self.wasLookedAt = True
-        isFirst = self.session is None and self.brought is not None
-        if isFirst:
-            self.session, self.brought = self.brought, None
-            self._hold(self.session)
-        session = self.session
-        if session is not None and not self._use(session):
-            self._former += (session,)
+        session, isFirst = self.session, False
+        if session is None:
+            session, self.brought = self.brought, None
+            if session is None:
+                return None
+            self.session, isFirst = session, True
+            self._hold(session, request)
+        if not self._use(session, request):
+            self.former += (session,)
             self.endReason = getattr(session, "endReason", None)
             self.session = None
         elif isFirst and self._site.sessionManager.reworkInterval is not None:
-            self._renewIfOld(session)
+            self._renewIfOld(session, request)
         return self.session
 
-    def get(self) -> Any:
+    def get(self, request: Any) -> Any:
         """
         The session, touched; a new one if there is none.
 
         @raise CookieTooLate: The headers have left, so that the cookie of a new
             session could not reach the browser.
         """
-        session = self.peek()
-        return self._begin() if session is None else session
+        session = self.peek(request)
+        return self._begin(request) if session is None else session
 
     def toCommit(self, isClientGone: bool = False) -> list[Session]:
         """
@@ -140,64 +125,73 @@ class Visit:
             return self._ended()
         if isClientGone and self._isNew and not session.isStored():
             return self._ended()
-        return [session, *self._ended()] if self._former else [session]
+        return [session, *self._ended()] if self.former else [session]
 
-    def settle(self) -> None:
+    def settle(self, request: Any) -> None:
         """
         The headers leave now, and what has changed is saved: say in them what
         has become of the session.
         """
-        session = self.session
-        line = self._lineFor(session) if isinstance(session, Session) else self._line
-        if line is None and self._former and any(map(self._isOurs, self._ended())):
-            line = self._deletionLine()
-        self._setLine(line)
+        session, line = self.session, self._line
+        if isinstance(session, Session):
+            line = self._lineFor(session, request)
+        if (
+            line is None
+            and self.former
+            and any(self._isOurs(former, request) for former in self._ended())
+        ):
+            line = self._deletionLine(request)
+        if line != self._line:
+            self._setLine(line, request)
 
-    def refuse(self) -> None:
+    def refuse(self, request: Any) -> None:
         """
         What has changed could not be saved, and the browser is told so: let go
         of it.
         """
-        self._setLine(None)
-        for session in (self.session, *self._former):
+        self._setLine(None, request)
+        for session in (self.session, *self.former):
             if isinstance(session, Session) and session.endReason is None:
                 if session is self.session and self._isNew and not session.isStored():
                     session.expire()
                 elif len(session.holders) == 1:
                     session.forgetChanges()
 
-    def leave(self) -> None:
+    def leave(self, request: Any) -> None:
         """
         The request is done.
         """
         self._isOver = True
-        for session in (self.session, *self._former):
-            if isinstance(session, Session):
-                self._leave(session)
+        if isinstance(self.session, Session):
+            self._leave(self.session, request)
+        for former in self.former and self._ended():
+            self._leave(former, request)
 
-    def _use(self, session: Any) -> bool:
+    def _use(self, session: Any, request: Any) -> bool:
         """
         Touch a session, unless this request does not count as activity.
 
         @return: Whether it is alive.
         """
-        if isinstance(session, Session) and not self._request.countsAsActivity():
-            return session.endReason is None
-        return touched(session)
+        if not isinstance(session, Session):
+            return touched(session)
+        if session.endReason is None and request.countsAsActivity():
+            session.touch()
+        return session.endReason is None
 
-    def _renewIfOld(self, session: Any) -> None:
+    def _renewIfOld(self, session: Any, request: Any) -> None:
         """
         Give a session another token, if it is time.  Only where a browser loads
         a page: what belongs to the page is asked for with the new one then.
         """
-        if isinstance(session, Session) and isNavigation(self._request.requestHeaders):
+        if isinstance(session, Session) and isNavigation(request.requestHeaders):
             session.renewIfOld()
 
-    def _begin(self) -> Any:
+    def _begin(self, request: Any) -> Any:
         """
         Begin a new session.
         """
-        if self._request.startedWriting:
+        if request.startedWriting:
             raise CookieTooLate(
                 "getSession() began a new session after the response's headers had left, so "
                 "that its cookie could not be sent: call it before the first write()"
@@ -207,75 +201,74 @@ class Visit:
         self._isNew = True
         if isinstance(session, Session):
             session.isNew = not self._isOver
-            session.isLate = self._isLate()
-            self._hold(session)
+            session.isLate = self._isLate(request)
+            self._hold(session, request)
         try:
-            line = self._lineOf(session.uid)
+            line = self._lineOf(session.uid, request)
         except ValueError:
             session.expire()
             raise
         if not getattr(session, "isLate", False):
-            self._setLine(line)
+            self._setLine(line, request)
         return session
 
-    def _isLate(self) -> bool:
+    def _isLate(self, request: Any) -> bool:
         """
         Whether the browser may have, or be about to get, another token than
         the one that this request has brought, or might bring it.
         """
-        return self.isSuperseded or any(not self._isOurs(former) for former in self._ended())
+        return self.isSuperseded or any(
+            not self._isOurs(former, request) for former in self._ended()
+        )
 
-    def _lineFor(self, session: Session) -> bytes | None:
+    def _lineFor(self, session: Session, request: Any) -> bytes | None:
         """
         What the browser is told of the session.
         """
         if session.endReason is not None:
-            return self._deletionLine() if self._isOurs(session) else None
+            return self._deletionLine(request) if self._isOurs(session, request) else None
         if self._isNew:
-            return self._lineOf(session.uid or b"") if session.isStored() else None
+            return self._lineOf(session.uid or b"", request) if session.isStored() else None
         if session.isTokenUnseen:
-            request = self._request
             if session.reworker in (None, request):
                 session.reworker = request
-                return self._lineOf(session.uid or b"")
-        if self.isStale and not session.isTokenUnseen:
-            return self._lineOf(session.uid or b"")
+                return self._lineOf(session.uid or b"", request)
+        elif self.isStale:
+            return self._lineOf(session.uid or b"", request)
         return None
 
-    def _isOurs(self, session: Session) -> bool:
+    def _isOurs(self, session: Session, request: Any) -> bool:
         """
         Whether the browser holds the token of this session, which has ended,
         and this is the response to tell it so.
         """
-        return self._hasCookie and session.ender is self._request
+        return self._hasCookie and session.ender is request
 
-    def _lineOf(self, token: bytes) -> bytes:
+    def _lineOf(self, token: bytes, request: Any) -> bytes:
         """
         The value of the header that gives the browser this token.
         """
         value = self._site.sessionManager.tokens.seal(token, self._audience)
-        return self._site.sessionCookie.line(self._audience, self._name(), value)
+        return self._site.sessionCookie.line(self._audience, self._name(request), value)
 
-    def _deletionLine(self) -> bytes:
+    def _deletionLine(self, request: Any) -> bytes:
         """
         The value of the header that makes the browser forget its token.
         """
-        return self._site.sessionCookie.deletionLine(self._audience, self._name())
+        return self._site.sessionCookie.deletionLine(self._audience, self._name(request))
 
-    def _name(self) -> bytes:
+    def _name(self, request: Any) -> bytes:
         """
         The name of the cookie.
         """
-        sitePath = getattr(self._request, "sitepath", ())
+        sitePath = getattr(request, "sitepath", ())
         return self._site.sessionCookie.nameFor(self._audience, sitePath)
 
-    def _setLine(self, line: bytes | None) -> None:
+    def _setLine(self, line: bytes | None, request: Any) -> None:
         """
         Let this, and nothing else, be what the response's headers say.
         """
-        if line == self._line:
-            return
-        cookies = self._request.cookies
+        cookies = request.cookies
         if self._line in cookies:
             cookies.remove(self._line)
         if line is not None:
@@ -286,7 +279,7 @@ class Visit:
         """
         Of the former sessions those that are ours.
         """
-        return [former for former in self._former if isinstance(former, Session)]
+        return [former for former in self.former if isinstance(former, Session)]
 
     def _notTouched(self, failure: Failure, session: Session) -> None:
         """
@@ -296,23 +289,21 @@ class Visit:
         if self.brought is session:
             self.brought, self.endReason = None, session.endReason
 
-    def _hold(self, session: Any) -> None:
+    def _hold(self, session: Any, request: Any) -> None:
         """
         The request uses this session from now on, until it is done.
         """
         if self._isOver or not isinstance(session, Session):
             return
         if session.endReason is None:
-            request = self._request
-            session.holders[id(request)] = request
+            session.hold(request)
             self._site.sessions.keep(session)
 
-    def _leave(self, session: Session) -> None:
+    def _leave(self, session: Session, request: Any) -> None:
         """
         The request uses this session no longer.
         """
-        request = self._request
-        session.holders.pop(id(request), None)
+        session.release(request)
         if session.reworker is request:
             session.reworker = GONE
         if session.ender is request:

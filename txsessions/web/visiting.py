@@ -4,7 +4,7 @@ The sessions that a request brings, and those that its handler asks for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -13,7 +13,8 @@ from twisted.web import server
 
 from ..cookie import cookieValues
 from ..errors import SessionNotLoaded
-from ..token import INSECURE, SECURE
+from ..session import Session
+from ..token import INSECURE
 from ..tokens import Tokens
 from .activity import isPrefetch, isUnder
 from .lookup import SUPERSEDED, Ended
@@ -44,18 +45,33 @@ class VisitingRequest(_Request):
     _visits: dict[bytes, Visit] | None = None
     _broughtBy: Any = None
 
+    def isSecure(self) -> bool:
+        """
+        See L{twisted.web.http.Request.isSecure}.  A channel is asked once, and not
+        for each of its requests: it has one transport all its life.
+        """
+        channel = self._channel()
+        if channel is None or self._forceSSL:
+            return super().isSecure()
+        isSecure: bool | None = getattr(channel, "_isSecureForSessions", None)
+        if isSecure is None:
+            isSecure = channel._isSecureForSessions = super().isSecure()
+        return isSecure
+
     def countsAsActivity(self) -> bool:
         """
         Whether it uses its sessions.
         """
-        if self.isActivity is None:
-            paths = getattr(self._sessionSite(), "passivePaths", ())
-            self.isActivity = not (
+        isActivity = self.isActivity
+        if isActivity is None:
+            site = self._broughtBy or self._sessionSite()
+            paths = getattr(site, "passivePaths", ())
+            isActivity = self.isActivity = not (
                 isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
             )
-        return self.isActivity
+        return isActivity
 
-    def _touchInTime(self) -> Deferred[Any] | None:
+    def _touchInTime(self, visits: Mapping[bytes, Visit]) -> Deferred[Any] | None:
         """
         Touch those of the sessions whose deadline is close: what is touched in
         the store only when the handler is done might be ended by another
@@ -63,8 +79,8 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        waiting = []
-        for visit in (self._visits or {}).values():
+        waiting: list[Deferred[None]] = []
+        for visit in visits.values():
             if visit.isClose() and self.countsAsActivity():
                 waiting.append(visit.touchInTime())
         if not waiting:
@@ -78,12 +94,10 @@ class VisitingRequest(_Request):
         @return: What to wait for, if anything.
         """
         waiting = []
-        for audience in (INSECURE, SECURE):
-            values = cookieValues(headers, site.sessionCookie.nameFor(audience))
-            if values:
-                found = self._bring(site, audience, values)
-                if found is not None:
-                    waiting.append(found)
+        for audience, values in site.sessionCookie.tokensIn(headers):
+            found = self._bring(site, audience, values) if values else None
+            if found is not None:
+                waiting.append(found)
         if len(waiting) < 2:
             return waiting[0] if waiting else None
         return gatherResults(waiting, consumeErrors=True).addErrback(firstError)
@@ -94,7 +108,7 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        visit = Visit(self, site, audience, hasCookie=True)
+        visit = Visit(site, audience, hasCookie=True)
         if self._visits is None:
             self._visits = {}
         self._visits[audience] = visit
@@ -131,23 +145,26 @@ class VisitingRequest(_Request):
         elif type(session) is Ended:
             visit.endReason = session.reason
         elif session is not None and not self._disconnected:
-            visit.bring(session)
+            visit.brought = session
+            if isinstance(session, Session):
+                session.isTokenUnseen = False
 
     def _visit(self, forceNotSecure: bool) -> Visit | None:
         """
         What this request has to do with the session of one audience, which the
         handler is looking at now; C{None} on a site that is not ours.
         """
-        site = self._sessionSite()
+        site = self._broughtBy
         if site is None:
-            return None
-        audience = site.sessionCookie.audience(self.isSecure())
+            site = self._sessionSite()
+            if site is None:
+                return None
         if forceNotSecure:
             audience = INSECURE
-        visit = (self._visits or {}).get(audience)
-        if visit is None:
-            visit = self._lateVisit(site, audience)
-        return visit
+        else:
+            audience = site.sessionCookie.audience(self.isSecure())
+        visit = None if self._visits is None else self._visits.get(audience)
+        return self._lateVisit(site, audience) if visit is None else visit
 
     def _lateVisit(self, site: Any, audience: bytes) -> Visit:
         """
@@ -155,7 +172,7 @@ class VisitingRequest(_Request):
         processed, with a cookie that nobody has looked at.
         """
         values = () if self._broughtBy is not None else self._cookieValues(site, audience)
-        visit = Visit(self, site, audience, hasCookie=bool(values))
+        visit = Visit(site, audience, hasCookie=bool(values))
         if values:
             tokens = site.sessionManager.tokens
             if tokens.isSealing:
@@ -169,7 +186,7 @@ class VisitingRequest(_Request):
                 )
             self._brought(found, visit)
         if self._channel() is None:
-            visit.leave()
+            visit.leave(self)
         if self._visits is None:
             self._visits = {}
         self._visits[audience] = visit
@@ -205,6 +222,18 @@ class VisitingRequest(_Request):
                 return site
         return None
 
+    def _isAllSaved(self) -> bool:
+        """
+        Whether there is surely nothing to save.
+        """
+        for visit in (self._visits or {}).values():
+            session = visit.session
+            if visit.former:
+                return False
+            if session is not None and not (isinstance(session, Session) and session.isSettled()):
+                return False
+        return True
+
     def _commits(self, isClientGone: bool = False) -> list[Deferred[None]]:
         """
         Begin to save what has changed.
@@ -225,7 +254,7 @@ class VisitingRequest(_Request):
         The request is done with its sessions.
         """
         for visit in (self._visits or {}).values():
-            visit.leave()
+            visit.leave(self)
 
 
 def firstError(failure: Failure) -> Failure:
