@@ -392,7 +392,8 @@ class TestMistakes:
             ({"absoluteTimeout": -1}, "absoluteTimeout"),
             ({"reworkInterval": float("nan")}, "reworkInterval"),
             ({"encryptData": True}, "keys"),
-            ({"keys": b"k" * 32, "plainUntil": 5.0}, "plainUntil"),
+            ({"keys": b"k" * 32, "plainUntil": "2026-12-31"}, "plainUntil"),
+            ({"plainUntil": 5.0}, "plainUntil"),
             ({"keys": b"short"}, "32"),
         ],
     )

@@ -56,6 +56,39 @@ class TestSealing:
         for spoiled in (session.uid, sealed[:-1], sealed + b"A", b"B" + sealed[1:]):
             assert it.get(it.browser(site), look, headers=cookie(spoiled)).body == b"none"
 
+    @pytest.mark.parametrize("isEncrypting", [False, True])
+    def test_begun(self, scene, isEncrypting):
+        """
+        When keys are introduced nobody is logged out who comes in time: until then a cookie
+        without a seal is taken, and given out anew with one; after it only that counts.
+        """
+        it = scene()
+        before = siteWith(it)
+        browsers = [it.browser(before) for _ in range(2)]
+        plain = [token(it.get(browser, count)) for browser in browsers]
+        until = it.clock.seconds() + 100
+        site = siteWith(it, keys=NEW, encryptData=isEncrypting, plainUntil=until)
+        answer = it.get(it.browser(site), count, headers=cookie(plain[0]))
+        assert answer.body == b"2"
+        sealed = token(answer)
+        assert parse(sealed) is None
+        it.clock.advance(99)
+        assert it.get(it.browser(site), look, headers=cookie(plain[1])).body != b"none"
+        it.clock.advance(1)
+        for late in plain:
+            assert it.get(it.browser(site), look, headers=cookie(late)).body == b"none"
+        assert it.get(it.browser(site), count, headers=cookie(sealed)).body == b"3"
+
+    def test_begunWithout(self, scene):
+        """
+        Without that switch no cookie without a seal is taken, also when keys have just been
+        introduced.
+        """
+        it = scene()
+        plain = token(it.get(it.browser(siteWith(it)), count))
+        site = siteWith(it, keys=NEW)
+        assert it.get(it.browser(site), look, headers=cookie(plain)).body == b"none"
+
     def test_costsNothing(self, scene):
         """
         What we did not seal costs no look at the store, and sets no cookie.

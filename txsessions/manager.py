@@ -102,9 +102,9 @@ class SessionManager(Custody):
             first key seals, all of them open.
         @param encryptData: Whether to encrypt the data in the store, by the
             same keys.
-        @param plainUntil: Until when data are accepted that are not encrypted,
-            in seconds since the epoch: for a store that was used without keys
-            so far.
+        @param plainUntil: Until when ids are accepted that are not sealed, and
+            data that are not encrypted, in seconds since the epoch: for a store
+            that was used without keys so far.
         @param maxSessionsPerKey: How many live sessions one owner may have.
         @param onExceed: What one more log-in does: C{"evict-oldest"} ends the
             session that logged in longest ago, C{"refuse"} fails with
@@ -127,8 +127,7 @@ class SessionManager(Custody):
         self.limits = limits
         if keys is None and (encryptData or plainUntil is not None):
             raise ValueError("encryptData needs keys, and plainUntil is for nothing else")
-        if plainUntil is not None and not encryptData:
-            raise ValueError("plainUntil is for encryptData")
+        _positive("plainUntil", plainUntil)
         inner = given(ISessionStore, store)
         if inner.clock is None:
             inner.clock = self.clock
@@ -144,7 +143,8 @@ class SessionManager(Custody):
                 from .stores.encrypting import EncryptingStore
 
                 inner = EncryptingStore(inner, ring, plainUntil, entropy)
-        self.tokens = Tokens(entropy, idFactory, sealer)
+        until = plainUntil or 0
+        self.tokens = Tokens(entropy, idFactory, sealer, lambda: self.clock.seconds() < until)
         limit = SessionLimit(1 if maxSessionsPerKey is None else maxSessionsPerKey, onExceed)
         super().__init__(inner, self.clock, None if maxSessionsPerKey is None else limit)
         self._registry = Registry(self, sessionTimeout or TIMEOUT, absoluteTimeout, notes)

@@ -76,7 +76,8 @@ class Options(BaseOptions):
             "plain-until",
             None,
             None,
-            "With --key-file: until this day (2026-12-31) accept data that were stored without.",
+            "With --key-file: until this day (2026-12-31) accept the cookies and data of the time "
+            "without.",
         ],
         ["logfile", "l", None, "Write an access log (combined log format) to this file."],
     ]

@@ -41,6 +41,8 @@ class Tokens:
 
     @ivar _idFactory: Makes ids of the application's own form, or C{None}.
     @ivar _sealer: Seals them, or C{None}.
+    @ivar _isPlainTaken: Whether ids that were given out before there were keys
+        are taken, now.
     @ivar _entropy: Gives that many random bytes.  What it raises goes to
         whoever wants a token; nothing else is tried.
     @ivar _parse: Takes a token apart.
@@ -51,10 +53,12 @@ class Tokens:
         entropy: Callable[[int], bytes],
         idFactory: Callable[[], str | bytes] | None = None,
         sealer: Sealer | None = None,
+        isPlainTaken: Callable[[], bool] = lambda: False,
     ) -> None:
         self._entropy = entropy
         self._idFactory = idFactory
         self._sealer = sealer
+        self._isPlainTaken = isPlainTaken
         self._parse = parse if idFactory is None else parseAny
 
     @property
@@ -104,7 +108,8 @@ class Tokens:
         The token in what somebody sends; C{None} if we did not give it out, as
         far as that shows without a look at the store.
         """
-        return value if self._sealer is None else self._sealer.open(value, audience)
+        token = value if self._sealer is None else self._sealer.open(value, audience)
+        return value if token is None and self._isPlainTaken() else token
 
     def isCurrent(self, value: bytes) -> bool:
         """
