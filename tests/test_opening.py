@@ -434,8 +434,8 @@ def test_otherParameters(monkeypatch):
         ("kind:a:b", "kind: it is written kind:PATH"),
         ("kind:a:path=b", "kind: it is written kind:PATH"),
         ("kind:/a=b", "kind: it is written kind:PATH"),
-        (f"kind:a:port={SECRET}", "kind: port is not of the right kind: integer"),
-        (f"kind:a:rest={SECRET}", "kind: rest is not of the right kind: duration"),
+        (f"kind:a:port={SECRET}", "kind: port is a whole number"),
+        (f"kind:a:rest={SECRET}", "kind: rest is a time such as 2 (seconds), 2s or 1m"),
         ("kind:a:passwordFile=/nowhere", "kind: passwordFile cannot be read: No such file"),
     ],
 )
@@ -446,6 +446,16 @@ def test_badParameters(parametrized, text, said):
     """
     assert refusal(text).startswith(said)
     assert SECRET not in refusal(text)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n" + SECRET.encode(), b"\xff" + SECRET.encode()])
+def test_noPassword(parametrized, tmp_path: Path, content):
+    """
+    A file without a password is no password that is empty, and says what it should have.
+    """
+    (tmp_path / "password").write_bytes(content)
+    said = refusal(f"kind:a:passwordFile={tmp_path / 'password'}")
+    assert said == "kind: passwordFile has no password in its first line, in UTF-8"
 
 
 def test_pluginIsLight():

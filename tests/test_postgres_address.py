@@ -86,6 +86,9 @@ def test_defaults() -> None:
         ("", {"port": "s3cret"}),
         ("", {"host": "s3cret@db"}),
         ("", {"host": "a\0s3cret"}),
+        ("", {"host": "db port=1 password=s3cret"}),
+        ("", {"dbname": "site password = s3cret"}),
+        ("host=db user='web password=s3cret'", {}),
     ],
 )
 def test_misunderstood(dsn: str, keywords: dict[str, Any]) -> None:
@@ -99,6 +102,15 @@ def test_misunderstood(dsn: str, keywords: dict[str, Any]) -> None:
     assert "libpq" in str(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+def test_options() -> None:
+    """
+    What is no keyword of libpq may stand in a value, and anything in a password.
+    """
+    options = "-c search_path=web -c statement_timeout=5s"
+    given = parse("", {"options": options, "password": f"a host={SECRET}"})
+    assert given.parameters["options"] == options
 
 
 def test_masked() -> None:

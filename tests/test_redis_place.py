@@ -12,6 +12,7 @@ from twisted.internet.task import Clock
 from txsessions.redis.address import Address
 from txsessions.redis.client import Client
 from txsessions.redis.cluster import ClusterClient
+from txsessions.stores import openStore
 from txsessions.stores.redis import RedisStore
 from txsessions.stores.redisserver.place import isTrue, parseAddresses, placeOf
 
@@ -52,14 +53,42 @@ def test_wrongAddresses(text: str) -> None:
         {"path": "/a", "nodes": "a"},
         {"tls": "perhaps"},
         {"key": "/a"},
+        {"port": 0},
+        {"port": 65536},
+        {"port": "6379"},
+        {"db": -1},
+        {"db": "x"},
+        {"nodes": "a:65536"},
+        {"host": ""},
+        {"host": f"db password={SECRET}"},
     ],
 )
 def test_whatDoesNotGoTogether(parameters: dict[str, Any]) -> None:
     """
     Parameters that do not go together are refused before anything is connected.
     """
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as caught:
         placeOf(**parameters)
+    assert SECRET not in str(caught.value)
+
+
+def test_together() -> None:
+    """
+    What was written without colons in between is not taken for a host, which all logs would
+    show with the password in it.
+    """
+    with pytest.raises(ValueError, match="colons") as caught:
+        openStore(f"redis:host=db user=web password={SECRET}")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, "2", None])
+def test_timeout(timeout: Any) -> None:
+    """
+    A time-out that would let no operation answer is refused at once.
+    """
+    with pytest.raises(ValueError, match="timeout is a number of seconds above 0"):
+        RedisStore(timeout=timeout)
 
 
 @pytest.mark.parametrize(

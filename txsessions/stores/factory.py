@@ -23,7 +23,10 @@ def _secret(path: str) -> str:
     every user of the machine can read it.
     """
     with open(path, encoding="utf-8") as file:
-        return file.readline().rstrip("\r\n")
+        password = file.readline().rstrip("\r\n")
+    if not password:
+        raise ValueError("there is none")
+    return password
 
 
 KINDS: Final[Mapping[str, Callable[[str], Any]]] = {
@@ -36,6 +39,15 @@ KINDS: Final[Mapping[str, Callable[[str], Any]]] = {
 }
 """
 What the text of a parameter becomes.
+"""
+
+FORMS: Final[Mapping[str, str]] = {
+    "integer": "is a whole number",
+    "duration": "is a time such as 2 (seconds), 2s or 1m",
+    "secret": "has no password in its first line, in UTF-8",
+}
+"""
+What is said of a text that becomes nothing of its kind.
 """
 
 
@@ -135,4 +147,4 @@ class StoreFactory:
         except OSError as e:
             raise ValueError(f"{name} cannot be read: {e.strerror}") from e
         except ValueError as e:
-            raise ValueError(f"{name} is not of the right kind: {kind}") from e
+            raise ValueError(f"{name} {FORMS.get(kind, 'cannot be understood')}") from e

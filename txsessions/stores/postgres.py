@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from zope.interface import implementer
 
 from ..errors import CorruptRecord
+from ..given import positive
 from ..interfaces import (
     IConnectedStore,
     ISessionIndex,
@@ -121,7 +122,7 @@ class PostgresStore:
         """
         self.clock = clock
         self._address = parse(dsn, keywords)
-        self._timeout = timeout
+        self._timeout = positive("timeout", timeout)
         self._schema = Schema(schema)
         self._queries = Queries(self._schema)
         self._time = ServerTime(lambda: self.clock)

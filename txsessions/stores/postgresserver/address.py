@@ -4,6 +4,7 @@ Where a server is, and as whom to connect: what libpq is told.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -60,6 +61,16 @@ What an address that is not understood is answered with.  It repeats nothing of
 it: where a quotation is missing, any part may be a piece of a password.
 """
 
+TOGETHER: Final = (
+    "one of libpq's keywords stands in the value of another; in the text of a store there are "
+    "colons in between: postgres:host=127.0.0.1:port=5432:user=web:dbname=web"
+)
+"""
+What a connection string is answered with that was written as one value.
+"""
+
+_keywordsIn = re.compile(r"\s(\w+)\s*=").findall
+
 
 @attrs.frozen
 class Address:
@@ -106,6 +117,8 @@ def parse(dsn: str, keywords: Mapping[str, Any]) -> Address:
     parameters = {keyword: str(value) for keyword, value in given.items()}
     if not _isPlausible(parameters):
         raise ValueError(ADVICE)
+    if _isRunTogether(parameters):
+        raise ValueError(TOGETHER)
     return Address({**DEFAULTS, **parameters, **FORCED}, _label(parameters))
 
 
@@ -123,6 +136,15 @@ def _isPlausible(parameters: Mapping[str, str]) -> bool:
     names = (parameters.get(keyword, "") for keyword in ("host", "hostaddr", "dbname"))
     # An abstract socket of Linux begins with an at sign.
     return not any("@" in name.lstrip("@") for name in names)
+
+
+def _isRunTogether(parameters: Mapping[str, str]) -> bool:
+    """
+    Whether a value goes on with another keyword, which may be the password: as
+    a part of a host, a user or a database it would be shown to everybody.
+    """
+    shown = (value for keyword, value in parameters.items() if keyword not in SECRETS)
+    return any(not KEYWORDS.isdisjoint(_keywordsIn(value)) for value in shown)
 
 
 def _label(parameters: Mapping[str, str]) -> str:

@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from ...given import positive
 from ...redis.client import TIMEOUT
 from ...redis.errors import ServerError
 from ...redis.interfaces import IRedis
@@ -79,7 +80,7 @@ class ConnectedStore:
         """
         self.clock = clock
         self._reactor = reactor
-        self._timeout = timeout
+        self._timeout = positive("timeout", timeout)
         self._place = placeOf(host=host, **parameters)
         self._keys = Keys(prefix)
         self._time = ServerTime(lambda: self.clock)

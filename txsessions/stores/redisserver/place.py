@@ -25,6 +25,7 @@ buckets on a Cluster.
 
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+MAXIMUM_PORT: Final = 65535
 
 
 @attrs.frozen
@@ -102,6 +103,10 @@ def placeOf(
     @raise ValueError: They do not go together.
     """
     protection = None
+    _checkNumbers(port, db)
+    if not host or any(map(str.isspace, host)):
+        # It is not repeated: what comes after a space may be a password.
+        raise ValueError("host is one name or address; colons part it from what comes next")
     if key is not None and certificate is None:
         raise ValueError("a key needs its certificate")
     if isTrue(tls) or authority or certificate or serverName:
@@ -122,6 +127,18 @@ def placeOf(
     if path is not None and (protection or place.nodes or place.sentinels):
         raise ValueError("a Unix socket leads to one server, without TLS")
     return place
+
+
+def _checkNumbers(port: object, db: object = 0) -> None:
+    """
+    Refuse what no server can have, which would look like a server that is down.
+
+    @raise ValueError: It is that.
+    """
+    if type(port) is not int or not 0 < port <= MAXIMUM_PORT:
+        raise ValueError(f"port is a number from 1 to {MAXIMUM_PORT}")
+    if type(db) is not int or db < 0:
+        raise ValueError("db is the number of a database, 0 or more")
 
 
 def isTrue(value: bool | str) -> bool:
@@ -158,4 +175,5 @@ def _parseAddress(text: str, port: int) -> Address:
         host, digits = text, str(port)
     if not host or not digits.isdecimal() or (":" in host and not host.startswith("[")):
         raise ValueError("an address is written host:port, or [host]:port for IPv6")
+    _checkNumbers(int(digits))
     return Address(host.strip("[]"), int(digits))
