@@ -212,10 +212,13 @@ class Worker(Generic[R]):
 
     def _deliver(self, batch: list[tuple[R, Deferred[Any]]], outcomes: Sequence[Any]) -> None:
         """
-        Fire the Deferreds of a batch.
+        Fire the Deferreds of a batch; not those that were cancelled, or had to
+        wait for too long.
         """
         self._underWay -= len(batch)
         for (_, deferred), outcome in zip(batch, outcomes, strict=True):
+            if deferred.called:
+                continue
             if isinstance(outcome, Failure):
                 deferred.errback(outcome)
             else:

@@ -10,9 +10,9 @@ from zlib import crc32
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 
-from ...patience import Patience
 from ..worker import Worker
 from .line import Line, Steps
+from .overdue import Overdue
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class Crew:
     @ivar _lines: The lines.
     @ivar _workers: The threads.
     @ivar _seconds: How long anybody waits for an answer.
-    @ivar _patience: What waits for a thread that hangs in the lookup of a
+    @ivar _overdue: What waits for a thread that hangs in the lookup of a
         host's name, which knows no time-out.
     """
 
@@ -47,7 +47,7 @@ class Crew:
         self._lines = [newLine() for _ in range(LINES)]
         self._seconds = seconds
         self._reactor = reactor
-        self._patience: Patience | None = None
+        self._overdue: Overdue | None = None
         self._workers = [Worker(label, line.perform, line.finish, reactor) for line in self._lines]
 
     @property
@@ -75,9 +75,11 @@ class Crew:
         if not outage.admits():
             operation.close()
             return fail(outage.error())
-        if self._patience is None:
-            self._patience = Patience(self.reactor, self._seconds)
-        return self._patience.wait(self._workers[place].submit(operation))
+        if self._overdue is None:
+            self._overdue = Overdue(self.reactor, self._seconds)
+        answer = self._workers[place].submit(operation)
+        self._overdue.watch(answer)
+        return answer
 
     def close(self) -> Deferred[None]:
         """
@@ -85,6 +87,11 @@ class Crew:
 
         @return: A L{Deferred} that fires with L{None} when they have.
         """
-        return gatherResults([worker.stop() for worker in self._workers]).addCallback(
-            lambda _: None
-        )
+        return gatherResults([worker.stop() for worker in self._workers]).addCallback(self._closed)
+
+    def _closed(self, results: object) -> None:
+        """
+        All threads have ended.
+        """
+        if self._overdue is not None:
+            self._overdue.rest()

@@ -27,6 +27,7 @@ One row of an answer.
 """
 
 _FLOAT: Final = Struct("!d")
+_FLOATS: Final = Struct("!3d")
 _INTEGER: Final = Struct("!q")
 _LENGTH: Final = Struct("!i")
 _ARRAY: Final = Struct("!iiIii")
@@ -43,6 +44,9 @@ def escape(text: str) -> str:
     character SUBSTITUTE itself, becomes a SUBSTITUTE and four hexadecimal
     digits.
     """
+    # Neither those characters nor many others are printable.
+    if text.isprintable():
+        return text
     return _escapeAll(lambda match: f"\x1a{ord(match[0]):04x}", text)
 
 
@@ -50,6 +54,8 @@ def unescape(text: str) -> str:
     """
     The text that was escaped.
     """
+    if "\x1a" not in text:
+        return text
     return _unescapeAll(lambda match: chr(int(match[1], 16)), text)
 
 
@@ -124,6 +130,14 @@ def readFloat(value: bytes) -> float:
     """
     number: float = _FLOAT.unpack(value)[0]
     return number
+
+
+def readFloats(values: bytes) -> tuple[float, float, float]:
+    """
+    Three of them.
+    """
+    first, second, third = _FLOATS.unpack(values)
+    return first, second, third
 
 
 def readInteger(value: bytes) -> int:

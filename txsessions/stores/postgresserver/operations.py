@@ -17,8 +17,8 @@ from ..servertime import ServerTime
 from .kind import Row, readFloat, readInteger, readText
 from .line import Steps
 from .queries import Queries
-from .row import Damaged, endingIn, fromRow, toRow, toSave
-from .statement import ANY, LAST, Unit
+from .row import Damaged, endingIn, fromRow, toRow, toSave, toUpdate
+from .statement import ANY, LAST, Lookup, Unit
 
 FORGOTTEN: Final = 1000
 ROUNDS: Final = 10
@@ -57,7 +57,8 @@ class Operations:
         """
         See L{ISessionStore.loadSession}.
         """
-        (rows,) = yield Unit(sid, [self._queries.load(sid)])
+        look = Lookup(sid, self._queries.load, self._queries.loadMany)
+        (rows,) = yield Unit(sid, [look])
         if rows:
             return (yield from self._record(sid, rows[0]))
         (reasons,) = yield Unit(sid, [self._queries.reason(sid)])
@@ -77,7 +78,9 @@ class Operations:
         """
         See L{ISessionStore.saveSession}.
         """
-        (rows,) = yield Unit(change.sid, [self._queries.save(*toSave(change, self._time))])
+        save, values = self._queries.save, toUpdate(change, self._time)
+        asked = save(*toSave(change, self._time)) if values is None else save.ask(values)
+        (rows,) = yield Unit(change.sid, [asked])
         if rows:
             return _integer(rows[0])
         return (yield from self.explain(change))

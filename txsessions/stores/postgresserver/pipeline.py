@@ -21,6 +21,7 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from ...errors import StoreTimedOut, StoreUnavailable
 from .kind import Row
+from .lookups import Arrangement
 from .refusal import SPENT, Refusal, refusal
 from .statement import Unit
 
@@ -150,24 +151,31 @@ class Pipeline:
             return [self.trouble or _lost()] * len(units)
         pgconn = self._connection.pgconn
         end = self._monotonic() + self._timeout
+        arrangement = Arrangement(units)
+        statements = arrangement.statements()
         try:
-            for unit in units:
-                for statement in unit.statements:
-                    statement.send(pgconn)
+            for statement in statements:
+                statement.send(pgconn)
             pgconn.pipeline_sync()
             self._flush(pgconn, end)
-            return self._receive(pgconn, units, end)
+            rows = self._receive(pgconn, len(statements), end)
         except StoreUnavailable as e:
             self.trouble = e
         except psycopg.Error:
             self.trouble = _lost()
+        else:
+            if isinstance(rows, StoreUnavailable):
+                return [rows] * len(units)
+            return [*arrangement.outcomes(rows)]
         self.close()
         return [self.trouble] * len(units)
 
-    def _receive(self, pgconn: PGconn, units: Sequence[Unit], end: float) -> list[Outcome]:
+    def _receive(self, pgconn: PGconn, count: int, end: float) -> list[Rows] | StoreUnavailable:
         """
-        Take the results of units that were sent, up to the end of their
+        Take the results of so many statements, up to the end of their
         transaction.
+
+        @return: The rows of each; or why nothing was done.
         """
         rows: list[Rows] = []
         refused: StoreUnavailable | None = None
@@ -177,12 +185,9 @@ class Pipeline:
             elif result.status == ExecStatus.FATAL_ERROR and refused is None:
                 refused = refusal(result)
                 self._isSpent |= isinstance(refused, Refusal) and refused.state in SPENT
-        if refused is not None:
-            return [refused] * len(units)
-        if len(rows) != sum(len(unit.statements) for unit in units):
+        if refused is None and len(rows) != count:
             raise StoreUnavailable("PostgreSQL answered something else than it was asked")
-        remaining = iter(rows)
-        return [[next(remaining) for _ in unit.statements] for unit in units]
+        return rows if refused is None else refused
 
     def _next(self, pgconn: PGconn, end: float) -> PGresult:
         """

@@ -27,6 +27,8 @@ Why a session ends whose deadline has passed: L{txsessions.lifetime.endReason}.
 
 LOAD: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid = $1"
 
+LOAD_MANY: Final = f"SELECT {COLUMNS} FROM {{schema}}.session WHERE sid = ANY ($1)"
+
 HAS: Final = "SELECT 1 FROM {schema}.session WHERE sid = $1"
 
 REASON: Final = "SELECT reason FROM {schema}.ended WHERE sid = $1"
@@ -169,6 +171,7 @@ class Queries:
         self._schema = schema
         self.all: list[Query] = []
         self.load = self.add(LOAD, TEXT)
+        self.loadMany = self.add(LOAD_MANY, TEXTS)
         self.has = self.add(HAS, TEXT)
         self.reason = self.add(REASON, TEXT)
         self.create = self.add(

@@ -17,10 +17,18 @@ from ...record import UNCHANGED, Change, Record
 from ..claim import Ending
 from ..servertime import ServerTime
 from .kind import (
+    FLOAT,
+    INTEGER,
+    JSONB,
+    TEXT,
+    TEXTS,
+    TRUTH,
     Row,
+    Value,
     escape,
     escapeBytes,
     readFloat,
+    readFloats,
     readInteger,
     readJSONB,
     readText,
@@ -36,6 +44,15 @@ REASON: Final = 9
 """
 Where a row has the reason of the end, after the columns of the record.
 """
+
+
+ESCAPED: Final = rb"\u001a"
+"""
+What the JSON text of attributes has in it where anything is escaped.
+"""
+
+NO: Final = TRUTH.write(False)
+NONE: Final = TEXTS.write(())
 
 
 class Damaged(ValueError):
@@ -54,12 +71,13 @@ def fromRow(row: Row, time: ServerTime) -> Record:
     assert sid is not None and verifier is not None and created is not None
     assert lastModified is not None and idle is not None
     assert attributes is not None and version is not None
+    began, touched, timeout = readFloats(created + lastModified + idle)
     return Record(
         readText(sid),
         verifier,
-        time.fromServer(readFloat(created)),
-        time.fromServer(readFloat(lastModified)),
-        readFloat(idle),
+        time.fromServer(began),
+        time.fromServer(touched),
+        timeout,
         None if absolute is None else readFloat(absolute),
         None if key is None else readText(key),
         _attributes(readJSONB(attributes)),
@@ -122,6 +140,33 @@ def toSave(change: Change, time: ServerTime) -> tuple[Any, ...]:
     )
 
 
+def toUpdate(change: Change, time: ServerTime) -> list[Value] | None:
+    """
+    The same in their binary format for what most changes ask for: to set attributes,
+    and to touch.  C{None} for a change that asks for more.
+    """
+    if (
+        change.unset
+        or change.expectedVerifier is not None
+        or change.sessionKey is not UNCHANGED
+        or change.verifier is not UNCHANGED
+        or change.sessionTimeout is not UNCHANGED
+        or change.absoluteTimeout is not UNCHANGED
+    ):
+        return None
+    touched, version, attributes = change.lastModified, change.expectedVersion, change.set
+    return [
+        TEXT.write(change.sid),
+        None if touched is None else FLOAT.write(time.toServer(touched)),
+        *(None, None, NO, None, NO, None),
+        JSONB.write(attributesText(attributes)) if attributes else None,
+        NONE if attributes else None,
+        INTEGER.write(1 if attributes else 0),
+        None if version is None else INTEGER.write(version),
+        None,
+    ]
+
+
 def attributesText(attributes: Mapping[str, bytes]) -> bytes:
     """
     Attributes as the JSON text of one object.
@@ -136,7 +181,9 @@ def _attributes(text: bytes) -> dict[str, bytes]:
     @raise Damaged: It is something else.
     """
     try:
-        return {unescape(name): unescapeBytes(value) for name, value in _decode(text).items()}
+        if ESCAPED in text:
+            return {unescape(name): unescapeBytes(value) for name, value in _decode(text).items()}
+        return {name: value.encode() for name, value in _decode(text).items()}
     except msgspec.MsgspecError as e:
         raise Damaged from e
 

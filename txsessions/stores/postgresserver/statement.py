@@ -6,7 +6,7 @@ done at once.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import attrs
 from psycopg.pq import Format
@@ -34,23 +34,38 @@ class Query:
     @ivar name: Its name on the server.
     @ivar text: The SQL, with its parameters as C{$1} and so on.
     @ivar kinds: The types of the parameters.
+    @ivar formats: Their formats.
     """
 
     name: bytes
     text: str
     kinds: tuple[Kind, ...] = ()
+    formats: list[Format] = attrs.field(init=False, repr=False, eq=False)
+
+    @formats.default
+    def _formats(self) -> list[Format]:
+        """
+        Each in its binary format.
+        """
+        return [Format.BINARY] * len(self.kinds)
 
     def __call__(self, *values: Any) -> Asked:
         """
         The query with values for its parameters.
         """
         return Asked(
-            self.name,
+            self,
             [
                 None if value is None else kind.write(value)
                 for kind, value in zip(self.kinds, values, strict=True)
             ],
         )
+
+    def ask(self, values: list[Value]) -> Asked:
+        """
+        The query with values that are in their binary format.
+        """
+        return Asked(self, values)
 
     def send(self, connection: PGconn) -> None:
         """
@@ -60,21 +75,45 @@ class Query:
         connection.send_prepare(self.name, self.text.encode(), kinds)
 
 
+BINARY: Final = Format.BINARY
+
+
 @attrs.frozen
 class Asked:
     """
     A prepared query with its values.
     """
 
-    name: bytes
+    query: Query
     values: list[Value] = attrs.field(repr=False)
 
     def send(self, connection: PGconn) -> None:
         """
         See L{Statement.send}.
         """
-        formats = [Format.BINARY] * len(self.values)
-        connection.send_query_prepared(self.name, self.values, formats, Format.BINARY)
+        query = self.query
+        connection.send_query_prepared(query.name, self.values, query.formats, BINARY)
+
+
+@attrs.frozen
+class Lookup:
+    """
+    A query for at most one row, which can be asked for many rows at once.
+
+    @ivar key: What the first column of the row is.
+    @ivar one: The query for it.
+    @ivar many: The same for an array of such keys.
+    """
+
+    key: str
+    one: Query
+    many: Query
+
+    def send(self, connection: PGconn) -> None:
+        """
+        See L{Statement.send}.
+        """
+        self.one(self.key).send(connection)
 
 
 @attrs.frozen
