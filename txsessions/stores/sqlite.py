@@ -108,10 +108,11 @@ class SQLiteStore:
             raise ValueError("SQLiteStore keeps sessions in a file; use MemoryStore for none")
         self.clock = clock
         file = SQLiteFile(os.fspath(path))
+        batches = Batches(file, self._report)
         self._worker = Worker(
             f"the store {file.path}",
-            Batches(file, self._report).perform,
-            file.close,
+            batches.perform,
+            batches.close,
             reactor,
             queue=QUEUE,
             batch=BATCH,

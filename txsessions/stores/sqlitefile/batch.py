@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from ...errors import SessionError, StoreUnavailable
 from .file import SQLiteFile
+from .known import Known
 from .news import News
 from .row import MustWrite
 from .rows import Rows
@@ -63,6 +64,7 @@ class Batches:
     """
     Does batches of requests on a file.  For one thread.
 
+    @ivar _known: What is known of the rows.
     @ivar _report: Called with the L{News} of a transaction that has any, when
         they are on the disk.
     """
@@ -70,6 +72,7 @@ class Batches:
     def __init__(self, file: SQLiteFile, report: Callable[[News], object]) -> None:
         self._file: Final = file
         self._report: Final = report
+        self._known: Final = Known()
 
     def perform(self, requests: list[Request]) -> list[Any]:
         """
@@ -91,7 +94,7 @@ class Batches:
         done again where it may write.
         """
         with self._file.reading(until) as connection:
-            rows = Rows(connection, mayWrite=False)
+            rows = self._rows(connection, mayWrite=False)
             outcomes = [self._outcome(rows, request) for request in requests]
         again = [place for place, outcome in enumerate(outcomes) if outcome is MustWrite]
         if again:
@@ -143,16 +146,35 @@ class Batches:
         Do requests in one transaction.
         """
         outcomes = []
-        with self._file.writing(until) as connection:
-            rows = Rows(connection, mayWrite=True)
-            for request in requests:
-                try:
-                    outcomes.append(request.work(rows, *request.arguments))
-                except SessionError as e:
-                    outcomes.append(_failure(e))
+        try:
+            with self._file.writing(until) as connection:
+                rows = self._rows(connection, mayWrite=True)
+                for request in requests:
+                    try:
+                        outcomes.append(request.work(rows, *request.arguments))
+                    except SessionError as e:
+                        outcomes.append(_failure(e))
+        except BaseException:
+            # What is known is what was undone.
+            self._known.clear()
+            raise
         if rows.news:
             self._report(rows.news)
         return outcomes
+
+    def close(self) -> None:
+        """
+        Let go of the file, and of what is known of it.
+        """
+        self._known.clear()
+        self._file.close()
+
+    def _rows(self, connection: sqlite3.Connection, mayWrite: bool) -> Rows:
+        """
+        The rows, in a transaction that has just begun.
+        """
+        self._known.begin(connection)
+        return Rows(connection, mayWrite, self._known)
 
 
 def _failure(error: Exception) -> Failure:

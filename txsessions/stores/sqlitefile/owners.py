@@ -45,19 +45,19 @@ def logIn(rows: Rows, change: Change, limit: SessionLimit | None, now: float) ->
     @raise SessionEnded: It has, or it was ended now because the log-in is too
         late.
     """
-    row, record = rows.live(change.sid)
-    after = apply(record, change)
+    entry = rows.live(change.sid)
+    after = apply(entry.record, change)
     try:
         moment = rows.connection.execute(MOMENT, (change.sessionKey,)).fetchone()
     except UnicodeEncodeError:
         raise noText(change.sid) from None
     authenticated = change.authenticatedAt
     if moment is not None and authenticated is not None and authenticated < moment[0]:
-        rows.end(row, record, REVOKED, now)
+        rows.end(entry.row, entry.record, REVOKED, now)
         raise SessionEnded(change.sid, REVOKED)
     leaving = _leaving(rows, after, limit)
     # This comes first: it is what may refuse the change.
-    rows.rewrite(row, record, after)
+    rows.rewrite(entry, after)
     for each, other in leaving:
         rows.end(each, other, EVICTED, now)
     return LogIn(after.version, [Ending(other, EVICTED) for _, other in leaving])

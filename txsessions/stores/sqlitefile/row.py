@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from ...errors import CorruptRecord, InvalidSessionData
-from ...record import Record
+from ...record import NOTHING, Record
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -68,35 +68,40 @@ def whole(row: Row) -> Record:
 
     @raise Damaged: There is none.
     """
-    return _record(row, {name: bytes(text) for name, text in _attributes(row).items()})
+    return recordOf(row, textsOf(row))
 
 
-def undecoded(row: Row) -> Record:
+def recordOf(row: Row, texts: Mapping[str, msgspec.Raw]) -> Record:
     """
-    The record in a row, with the attributes as they stand in it, for
-    L{attributesText} and nothing else.
+    The record in a row with these attributes.
 
     @raise Damaged: There is none.
     """
-    return _record(row, _attributes(row))
+    return _record(row, {name: bytes(text) for name, text in texts.items()})
 
 
-def attributesText(attributes: Mapping[str, bytes | msgspec.Raw]) -> bytes:
+def attributesText(
+    attributes: Mapping[str, bytes],
+    before: Mapping[str, bytes] = NOTHING,
+    texts: Mapping[str, msgspec.Raw] | None = None,
+) -> tuple[bytes, dict[str, msgspec.Raw]]:
     """
-    All attributes as one JSON text.  Their values are neither decoded nor
-    encoded.
+    All attributes as one JSON text, and as they stand in it.  Their values are
+    neither decoded nor encoded, but those that are new are looked at, since a bad one
+    would damage the whole row.
 
-    @param attributes: Texts that come from a row as L{msgspec.Raw}; others are
-        looked at, since a bad one would damage the whole row.
+    @param before: Those that came from a row: the very same objects where they are
+        the same.
+    @param texts: How these stood in the row.
     @raise InvalidSessionData: One of them is no JSON text, or a name is none.
     """
+    known, get = texts or {}, before.get
     try:
-        return _encode(
-            {
-                name: text if type(text) is msgspec.Raw else _decodeOne(str(text, "utf-8"))
-                for name, text in attributes.items()
-            }
-        )
+        found = {
+            name: known[name] if get(name) is text else _decodeOne(str(text, "utf-8"))
+            for name, text in attributes.items()
+        }
+        return _encode(found), found
     except (ValueError, TypeError, RecursionError):
         raise InvalidSessionData(
             "an attribute of the session is no JSON text, or its name is no text at all"
@@ -122,9 +127,11 @@ def _shownSid(row: Row) -> str:
     return str(sid[:32], "latin-1").encode("unicode_escape").decode("ascii")
 
 
-def _attributes(row: Row) -> dict[str, Any]:
+def textsOf(row: Row) -> dict[str, msgspec.Raw]:
     """
-    The attributes in a row.
+    The attributes in a row, as they stand in it.
+
+    @raise Damaged: There are none.
     """
     try:
         return _decode(str(row[ATTRIBUTES], "utf-8"))

@@ -12,10 +12,12 @@ from ...errors import CorruptRecord, InvalidSessionData, SessionEnded, SessionNo
 from ...lifetime import deadline
 from ...record import Change, Record, apply
 from .journal import Journal
+from .known import Entry, Known
 from .news import News
 from .row import (
     ATTRIBUTES,
     COLUMNS,
+    DEADLINE,
     ID,
     KEPT,
     Damaged,
@@ -23,7 +25,8 @@ from .row import (
     Row,
     attributesText,
     damageOf,
-    undecoded,
+    recordOf,
+    textsOf,
     whole,
 )
 
@@ -63,15 +66,17 @@ class Rows:
 
     @ivar connection: The connection that is in the transaction.
     @ivar mayWrite: Whether the transaction may write.
+    @ivar _known: What is known of them, as they are in this transaction.
     @ivar _execute: Executes on one cursor: a new one for each statement would cost
         as much as a small statement.
     @ivar news: What there is to tell when the transaction is on the disk.
     @ivar journal: The journal, in the same transaction.
     """
 
-    def __init__(self, connection: sqlite3.Connection, mayWrite: bool) -> None:
+    def __init__(self, connection: sqlite3.Connection, mayWrite: bool, known: Known) -> None:
         self.connection: Final = connection
         self.mayWrite: Final = mayWrite
+        self._known: Final = known
         self._execute: Final = connection.cursor().execute
         self.news: Final = News()
         self.journal: Final = Journal(connection, self.news, mayWrite)
@@ -87,9 +92,9 @@ class Rows:
 
         @raise SessionEnded: It has ended.
         """
-        row = self._row(sid)
-        if row is not None:
-            return self._sound(row)
+        entry = self._entry(sid)
+        if entry is not None:
+            return entry.record
         reason = self._reason(sid)
         if reason is None:
             return default
@@ -99,8 +104,7 @@ class Rows:
         """
         Whether there is a record.
         """
-        row = self._row(sid)
-        return row is not None and self._sound(row) is not None
+        return self._entry(sid) is not None
 
     def find(self, sessionKey: str) -> list[Record]:
         """
@@ -127,6 +131,7 @@ class Rows:
         sid = record.sid
         if self._reason(sid) is not None:
             return False
+        text, _ = attributesText(record.attributes)
         try:
             inserted = self._execute(
                 INSERT,
@@ -139,7 +144,7 @@ class Rows:
                     record.absoluteTimeout,
                     record.sessionKey,
                     record.version,
-                    attributesText(record.attributes),
+                    text,
                     deadline(record),
                 ),
             )
@@ -151,24 +156,25 @@ class Rows:
         """
         Apply a change, and give the version after it.
         """
-        row, record = self.live(change.sid)
+        entry = self.live(change.sid)
+        record = entry.record
         after = apply(record, change)
         if after.version != record.version:
-            self.rewrite(row, record, after)
+            self.rewrite(entry, after)
         elif after.lastModified != record.lastModified:
-            self._execute(TOUCH, (after.lastModified, row[ID]))
+            self._execute(TOUCH, (after.lastModified, entry.row[ID]))
+            self._known.put(Entry(entry.row, after, entry.texts))
         return after.version
 
     def delete(self, sid: str, reason: str, now: float) -> Record | None:
         """
         End a session, and give its last record.
         """
-        row = self._row(sid)
-        if row is None:
+        entry = self._entry(sid)
+        if entry is None:
             return None
-        record = self._sound(row)
-        self.end(row, record, reason, now)
-        return record
+        self.end(entry.row, entry.record, reason, now)
+        return entry.record
 
     def end(self, row: Row, record: Record, reason: str, now: float) -> None:
         """
@@ -178,33 +184,32 @@ class Rows:
         self.journal.write(row[ID], record.sid, reason, now)
         remembered = self.connection.execute(REMEMBER, (record.sid, reason, now))
         self.connection.execute(DELETE, (row[ID],))
+        self._known.drop(record.sid)
         self.news.ended.append((remembered.lastrowid or 0, record.sid, reason))
 
-    def live(self, sid: str) -> tuple[Row, Record]:
+    def live(self, sid: str) -> Entry:
         """
-        The row of a session that has not ended, and its record with the
-        attributes as L{undecoded} gives them.
+        What there is of a session that has not ended.
 
         @raise SessionNotFound: There is none.
         @raise CorruptRecord: It is damaged; it has been put aside.
         """
-        row = self._row(sid)
-        if row is None:
+        entry = self._entry(sid)
+        if entry is None:
             raise self._gone(sid)
-        try:
-            return row, undecoded(row)
-        except Damaged as e:
-            raise self._quarantined(row, e) from None
+        return entry
 
-    def rewrite(self, row: Row, record: Record, after: Record) -> None:
+    def rewrite(self, entry: Entry, after: Record) -> None:
         """
         Write what has changed of a record.  What the indexes hold is left
         alone where it can be.
 
         @raise InvalidSessionData: It cannot be kept; nothing was changed.
         """
-        isSame = after.attributes is record.attributes
-        text = row[ATTRIBUTES] if isSame else attributesText(after.attributes)
+        row, record, texts = entry.row, entry.record, entry.texts
+        text = row[ATTRIBUTES]
+        if after.attributes is not record.attributes:
+            text, texts = attributesText(after.attributes, record.attributes, texts)
         try:
             facts = _facts(after)
             if facts != _facts(record):
@@ -212,6 +217,7 @@ class Rows:
         except UnicodeEncodeError:
             raise noText(after.sid) from None
         self._execute(CONTENT, (after.lastModified, after.version, text, row[ID]))
+        self._known.put(Entry((*row[:ATTRIBUTES], text, row[DEADLINE]), after, texts))
 
     def sound(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Record]]:
         """
@@ -223,23 +229,25 @@ class Rows:
             except Damaged as e:
                 self._quarantined(row, e)
 
-    def _row(self, sid: str) -> Row | None:
+    def _entry(self, sid: str) -> Entry | None:
         """
-        The row of a session.
+        What there is of a session.
+
+        @raise CorruptRecord: It is damaged; it has been put aside.
         """
+        entry = self._known.get(sid)
+        if entry is not None:
+            return entry
         row: Row | None = self._execute(BY_SID, (sid,)).fetchone()
-        return row
-
-    def _sound(self, row: Row) -> Record:
-        """
-        The record in a row.
-
-        @raise CorruptRecord: There is none; it has been put aside.
-        """
+        if row is None:
+            return None
         try:
-            return whole(row)
+            texts = textsOf(row)
+            entry = Entry(row, recordOf(row, texts), texts)
         except Damaged as e:
             raise self._quarantined(row, e) from None
+        self._known.put(entry)
+        return entry
 
     def _reason(self, sid: str) -> str | None:
         """
