@@ -62,7 +62,7 @@ class SessionData(MutableMapping[str, Any]):
 
     def get(self, key: str, default: Any = None) -> Any:
         """
-        See L{dict.get}.
+        See C{dict.get}.
         """
         try:
             return self[key]

@@ -36,7 +36,7 @@ class Names(dict[bytes, str | None]):
 
     def __missing__(self, field: bytes) -> str | None:
         """
-        See L{dict.__missing__}.
+        See C{dict.__missing__}.
         """
         if len(self) >= KNOWN:
             self.clear()
