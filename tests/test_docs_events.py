@@ -5,22 +5,26 @@ Tests for the page on events: what it shows works.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_twisted
 from listening import TurningClock, clockOf, logged, settle
+from processes import Process
 from test_docs import DOCS, block, blocks, function, run
 from twisted.internet.defer import Deferred
 from twisted.web.resource import Resource
 
-from txsessions import Site
+from txsessions import SessionManager, Site
 from txsessions.courier import BATCH as HELD
 from txsessions.courier import LEASE
 from txsessions.delivery import ATTEMPTS
 from txsessions.event import SessionEvent
 from txsessions.interfaces import ISessionDestroyed
 from txsessions.publisher import GRACE, MAXIMUM, SLICE
+from txsessions.stores import openStore
 from txsessions.stores.journal import MAXIMUM as JOURNAL
 from txsessions.stores.journal import RETENTION
 from txsessions.subject import SessionSubject
@@ -79,7 +83,7 @@ def test_observer(clock: TurningClock) -> None:
         released.append(cart)
 
     names = run(block("events", "class Basket"), site=site, release=release)
-    run(block("events", 'name="baskets"'), site=site, basket=names["basket"])
+    run(block("events", "site.subscribe(basket, name="), site=site, basket=names["basket"])
     reading = function(
         block("events", "async for"), "async def", site=site, ISessionDestroyed=ISessionDestroyed
     )
@@ -101,6 +105,28 @@ def test_observer(clock: TurningClock) -> None:
     clock.advance(20)
     assert shown.called
     resultOf(shown)
+
+
+@pytest_twisted.ensureDeferred
+async def test_processOfItsOwn(tmp_path: Path) -> None:
+    """
+    A process that serves nothing tells an observer with a name of what has ended in others,
+    and leaves when it is asked to.
+    """
+    store = openStore(f"sqlite:{tmp_path / 'sessions.db'}")
+    await store.setup()
+    await store.enrol("baskets")
+    manager = SessionManager(store)
+    id = await manager.create("alice")
+    await manager.delete(id)
+    await store.close()
+    observer = "def basket(event):\n    print(event.sid, flush=True)\n\n\n"
+    program = tmp_path / "program.py"
+    program.write_text(observer + block("events", "manager.subscribe(basket"))
+    with Process([sys.executable, str(program)], tmp_path) as process:
+        process.waitForOutput(id[:32])
+        assert process.terminate() == 0
+        assert process.errors == ""
 
 
 def test_subject(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
