@@ -13,8 +13,10 @@ from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
 from txsessions import SessionManager, SessionSubject, Site
+from txsessions.errors import InvalidSessionData
 from txsessions.stores import StoreStorage
 from txsessions.stores.memory import MemoryStore
+from txsessions.testing import resultOf
 
 TAKERS = [SessionManager, SessionSubject, StoreStorage]
 
@@ -63,3 +65,18 @@ def test_maximum(maximum: Any) -> None:
     """
     with pytest.raises(ValueError, match="a whole number of events above 0"):
         SessionSubject(MemoryStore(), Clock()).feed(maximum=maximum)
+
+
+@pytest.mark.parametrize("owner", [5, b"anna", "\ud800"])
+def test_owner(owner: Any) -> None:
+    """
+    What can be nobody's name is refused before a store is asked, whichever it is: some could
+    keep it, and others could not.
+    """
+    manager = SessionManager(MemoryStore(), Clock())
+    for operation in (manager.create, manager.find, manager.clear):
+        with pytest.raises((TypeError, InvalidSessionData), match="a session key is "):
+            resultOf(operation(owner))
+    session = Site(Resource(), reactor=Clock()).makeSession()
+    with pytest.raises((TypeError, InvalidSessionData), match="a session key is "):
+        session.logIn(owner)

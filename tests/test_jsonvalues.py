@@ -5,6 +5,7 @@ Tests for L{txsessions.jsonvalues}.
 from __future__ import annotations
 
 import math
+import sys
 from collections import OrderedDict, UserString, defaultdict, namedtuple
 from datetime import datetime, timezone
 from decimal import Decimal
@@ -18,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from txsessions.errors import InvalidSessionData, SessionTooLarge
-from txsessions.jsonvalues import checkKey, decode, encode, isText
+from txsessions.jsonvalues import LONGEST_NUMBER, checkKey, decode, encode, isText
 from txsessions.size import MAXIMUM_BYTES, MAXIMUM_DEPTH
 
 CANARY = "tuna-4711"
@@ -191,6 +192,24 @@ def test_size() -> None:
     assert len(encode("key", fits)) == MAXIMUM_BYTES
     with pytest.raises(SessionTooLarge, match=f"takes {MAXIMUM_BYTES + 1} bytes"):
         encode("key", fits + "x")
+
+
+def test_endlessNumber() -> None:
+    """
+    A whole number that can be written and not be read is refused when it is assigned, and
+    spoils no session; also where Python has no limit of its own.
+    """
+    limit = getattr(sys, "get_int_max_str_digits", int)()
+    getattr(sys, "set_int_max_str_digits", int)(0)
+    try:
+        longest = 10 ** (LONGEST_NUMBER - 1)
+        for value in (longest, [longest], -longest // 10):
+            assert decode(encode("key", value)) == value
+        for endless in (10 * longest, [10 * longest]):
+            with pytest.raises(InvalidSessionData):
+                encode("key", endless)
+    finally:
+        getattr(sys, "set_int_max_str_digits", int)(limit)
 
 
 def test_keys() -> None:

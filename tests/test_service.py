@@ -167,6 +167,22 @@ def test_cannotListen():
     assert setting.log.count("stop listening") == 1
 
 
+def test_noSuchPort():
+    """
+    A port that no machine has is told in one line, and logged without a traceback.
+    """
+    events: list[Any] = []
+    setting = Setting(succeed(None), fail(OverflowError("bind(): port must be 0-65535.")))
+    globalLogPublisher.addObserver(events.append)
+    try:
+        setting.service.startService()
+    finally:
+        globalLogPublisher.removeObserver(events.append)
+    assert setting.said == ["cannot listen on place 0: bind(): port must be 0-65535."]
+    assert not [event for event in events if "log_failure" in event]
+    setting.stop()
+
+
 def test_unexpected():
     """
     An error that nobody has thought of is told in one line too, and logged

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from .errors import InvalidSessionData
 from .interfaces import ISessionStorage, ISessionStore
 
 ADVICE: Final = {
@@ -53,6 +54,23 @@ def positive(name: str, seconds: Any) -> Any:
     if not (isNumber and seconds > 0):
         raise ValueError(f"{name} is a number of seconds above 0")
     return seconds
+
+
+def givenOwner(sessionKey: Any) -> str:
+    """
+    The owner of a session.
+
+    @raise TypeError: It is no text, so that nobody takes it for one without
+        sessions.
+    @raise InvalidSessionData: It has no form in UTF-8, in which stores keep it.
+    """
+    if not isinstance(sessionKey, str):
+        raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
+    try:
+        sessionKey.encode()
+    except UnicodeEncodeError:
+        raise InvalidSessionData("a session key is Unicode text, which this is not") from None
+    return sessionKey
 
 
 def _kindOf(thing: object) -> str:

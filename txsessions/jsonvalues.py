@@ -29,6 +29,11 @@ ANOTHER: Final = "it would come back as something else"
 What is wrong with most values that are refused.
 """
 
+LONGEST_NUMBER: Final = 4300
+"""
+A whole number of more digits can be written on some machines, and not be read.
+"""
+
 _encode = msgspec.json.Encoder().encode
 decode = msgspec.json.Decoder().decode
 
@@ -48,9 +53,10 @@ def encode(key: str, value: object, limits: SizeLimits = USUAL) -> bytes:
     try:
         text = _encode(value)
         isTooLarge = len(text) > limits.maximumBytes
-        # Of JSON's own types NaN and the infinities are all that changes: they
-        # are written as null.
-        isSame = isTooLarge or b"null" not in text or decode(text) == value
+        # Of JSON's own types NaN and the infinities, which are written as null, and
+        # endless numbers are all that changes.
+        isPlain = b"null" not in text and len(text) <= LONGEST_NUMBER
+        isSame = isTooLarge or isPlain or decode(text) == value
     except RecursionError:
         raise _tooDeep(key, limits) from None
     except UnicodeEncodeError:

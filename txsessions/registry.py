@@ -9,6 +9,7 @@ from typing import Any
 
 from .data import PREFIX, SessionData
 from .errors import SessionEnded, SessionError, SessionNotFound, VersionConflict
+from .given import givenOwner
 from .handle import SessionHandle, handleOf
 from .jsonvalues import decode
 from .keeper import MAXIMUM_COLLISIONS, REPEATED
@@ -54,7 +55,7 @@ class Registry:
         See L{SessionManager.create<txsessions.manager.SessionManager.create>}.
         """
         if sessionKey is not None:
-            _checkOwner(sessionKey)
+            givenOwner(sessionKey)
         attributes = self._changed(NOTHING, data)
         now = self._manager.clock.seconds()
         if sessionKey is not None:
@@ -119,7 +120,7 @@ class Registry:
         """
         See L{SessionManager.clear<txsessions.manager.SessionManager.clear>}.
         """
-        _checkOwner(sessionKey)
+        givenOwner(sessionKey)
         ended = len(await self._manager.store.endSessions(sessionKey, REVOKED, exceptFor))
         if not ended and not missingOk:
             raise SessionNotFound(None)
@@ -148,7 +149,7 @@ class Registry:
         """
         See L{SessionManager.find<txsessions.manager.SessionManager.find>}.
         """
-        _checkOwner(sessionKey)
+        givenOwner(sessionKey)
         records = await self._manager.store.findSessions(sessionKey)
         now = self._manager.clock.seconds()
         live = [record for record in records if endReason(record, now) is None]
@@ -221,12 +222,3 @@ def _bytesOf(id: str | bytes) -> bytes:
         return id.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
         return b""
-
-
-def _checkOwner(sessionKey: object) -> None:
-    """
-    Refuse what can be nobody's name, so that nobody takes it for one without
-    sessions.
-    """
-    if not isinstance(sessionKey, str):
-        raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")

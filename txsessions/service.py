@@ -91,7 +91,8 @@ class SessionService(MultiService):
         """
         try:
             return await endpoint.listen(self._site)
-        except (CannotListenError, OSError) as e:
+        # A port above 65535 is an OverflowError.
+        except (CannotListenError, OSError, OverflowError) as e:
             cause = getattr(e, "socketError", e)
             raise CannotStart(
                 f"cannot listen on {description}: {getattr(cause, 'strerror', None) or cause}"

@@ -19,6 +19,7 @@ from . import lifetime
 from .bound import BoundConnections, close, connectionOf
 from .data import SessionData
 from .errors import CookieTooLate, SessionEnded, SessionError
+from .given import givenOwner
 from .interfaces import ISession
 from .livesession import LiveSession
 from .record import AUTHENTICATED, NOTHING, REWORKED, UNCHANGED, Unchanged, timeText
@@ -164,8 +165,7 @@ class Session(LiveSession):
         """
         See L{ISession.logIn}.
         """
-        if not isinstance(sessionKey, str):
-            raise TypeError(f"a session key is a str, not {type(sessionKey).__name__}")
+        givenOwner(sessionKey)
         moment = self._seconds() if authenticatedAt is None else authenticatedAt
         if not (isinstance(moment, (int, float)) and isfinite(moment)):
             raise TypeError("authenticatedAt is a time in seconds since the epoch, or None")

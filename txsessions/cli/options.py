@@ -227,6 +227,7 @@ class Options(BaseOptions):
     """
 
     synopsis = "Usage: python -m txsessions COMMAND [options]"
+    longdesc = "What people do with stores from outside of an application."
     subCommands: Sequence[Any] = [
         ["copy", None, CopyOptions, "Copy all sessions from one store to another."],
         ["sessions", None, SessionsOptions, "List the sessions of a store."],
