@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--short", action="store_true", help="only see whether it runs")
     parser.add_argument("--draw", action="store_true", help="only write the report anew")
     parser.add_argument("--sessions", type=int, default=1_000_000)
-    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     options = parser.parse_args()

@@ -125,9 +125,9 @@ def _ended(scale: Scale, variant: str) -> Figures:
     """
     command = [*interpreter("stall"), "--one", f"--sessions={scale.sessions}", variant]
     try:
-        return json.loads(_printed([*command, "--slack=1.7"]))
+        return json.loads(_printed([*command, "--slack=1.4"]))
     except RuntimeError:
-        return json.loads(_printed([*command, "--slack=5"]))
+        return json.loads(_printed([*command, "--slack=4"]))
 
 
 def cold(scale: Scale) -> Figures:
