@@ -26,23 +26,23 @@ class GatedRedis:
         self._process = process
         self._gates = gates
 
-    def execute(self, key: Any, *command: Any) -> Deferred[Any]:
+    def execute(self, key: Any, *command: Any, **options: Any) -> Deferred[Any]:
         """
         See L{IRedis.execute<txsessions.redis.interfaces.IRedis.execute>}.
         """
         return self._gates.step(
-            self._process, lambda: self._client.execute(key, *command), f"{command[0]}"
+            self._process, lambda: self._client.execute(key, *command, **options), f"{command[0]}"
         )
 
-    def script(self, script: Any, *arguments: Any) -> Deferred[Any]:
+    def script(self, script: Any, *arguments: Any, **options: Any) -> Deferred[Any]:
         """
         See L{IRedis.script<txsessions.redis.interfaces.IRedis.script>}.  What only
         asks for the time does not wait.
         """
         if script.name == "now":
-            return self._client.script(script, *arguments)
+            return self._client.script(script, *arguments, **options)
         return self._gates.step(
-            self._process, lambda: self._client.script(script, *arguments), script.name
+            self._process, lambda: self._client.script(script, *arguments, **options), script.name
         )
 
     def __getattr__(self, name: str) -> Any:
