@@ -99,7 +99,7 @@ class RequestsPage:
             rate = self._results.spread(name, sessions)
             if rate is None:
                 continue
-            shown = f"{rate.middle:,.0f} ({rate.low:,.0f}{DASH}{rate.high:,.0f})"
+            shown = f"{rate.middle:,.0f} ({rate.low:,.0f} to {rate.high:,.0f})"
             stall = self._results.spread(name, sessions, "stall")
             rows.append(
                 [

@@ -76,6 +76,7 @@ class ScalePage:
             "longest turn of the reactor meanwhile, ms": ("growing", 1e3, 0),
             "longest garbage collection meanwhile, ms": ("growingCollecting", 1e3, 0),
             "a full garbage collection, when all are there, ms": ("fullCollection", 1e3, 0),
+            "longest stall meanwhile, and of requests then, ms": ("stall", 1e3, 0),
             "requests/s with 1,000 sessions": ("few", 1, 0),
             f"requests/s with {self._many}, of 1,000 of them": ("rate", 1, 0),
             f"requests/s with {self._many}, of all of them": ("rateAll", 1, 0),

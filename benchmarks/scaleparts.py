@@ -83,7 +83,9 @@ def _population(scale: Scale, kind: str, count: int) -> tuple[Figures, Figures]:
         some = random.Random(1).sample(all, min(FEW, len(all)))
         rates = _loaded(scale, child, some)
         if count > FEW:
-            rates["rateAll"] = _loaded(scale, child, all)["rate"]
+            whole = _loaded(scale, child, all)
+            rates["rateAll"] = whole["rate"]
+            rates["stall"] = max(rates["stall"], whole["stall"])
     return figures, rates
 
 

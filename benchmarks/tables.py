@@ -14,7 +14,7 @@ Cells = Sequence[str]
 
 DASH: Final = "\u2013"
 """
-Between the ends of a range, and where there is no figure.
+Where there is no figure.
 """
 
 MINUS: Final = "\u2212"
@@ -85,7 +85,7 @@ def percent(spread: Spread | None, isWithSpread: bool = False) -> str:
     middle = f"{100 * spread.middle:.0f}"
     if not isWithSpread:
         return middle
-    return f"{middle} ({100 * spread.low:.0f}{DASH}{100 * spread.high:.0f})"
+    return f"{middle} ({100 * spread.low:.0f} to {100 * spread.high:.0f})"
 
 
 def ratio(spread: Spread | None) -> str:
@@ -94,4 +94,4 @@ def ratio(spread: Spread | None) -> str:
     """
     if spread is None:
         return DASH
-    return f"{spread.middle:.2f} ({spread.low:.2f}{DASH}{spread.high:.2f})"
+    return f"{spread.middle:.2f} ({spread.low:.2f} to {spread.high:.2f})"

@@ -184,6 +184,13 @@ SCALE: Final = (
         "{:.2f}",
     ),
     Scale(
+        "the same, all of them in rotation",
+        "≥ 0.9",
+        lambda raw: raw["live"]["ours"]["rateAll"] / raw["live"]["ours"]["few"],
+        (0.9, 1e9),
+        "{:.2f}",
+    ),
+    Scale(
         "cold start on a million records in SQLite: first request",
         "< 1 s",
         lambda raw: raw["cold"]["ready"],
