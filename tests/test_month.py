@@ -13,7 +13,7 @@ from typing import Any
 from pages import Page
 from twisted.internet.task import Clock
 
-from txsessions import Site
+from txsessions import Session, Site
 from txsessions.interfaces import ISessionExpired
 from txsessions.lifetime import ABSOLUTE, IDLE
 from txsessions.stores.memory import MemoryStore
@@ -22,8 +22,6 @@ from txsessions.testing import Browser, CookieJar, resultOf
 HOUR = 3600.0
 
 DAY = 24 * HOUR
-
-VISITORS = 1_000
 
 
 class TimelessSite(Site):
@@ -50,13 +48,13 @@ class Month:
     @ivar wrong: What was not to be.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, visitors: int) -> None:
         self.random = Random(20261121)
         self.clock = Clock()
         self.site = TimelessSite(Page(self.answer), reactor=self.clock, sessionStore=MemoryStore())
         self.site.subscribe(self.tell, ISessionExpired)
         self.browser = Browser(self.site, self.clock)
-        self.jars = [CookieJar(self.clock) for _ in range(VISITORS)]
+        self.jars = [CookieJar(self.clock) for _ in range(visitors)]
         self.plans: list[tuple[float, int]] = []
         self.due: dict[int, tuple[float, str]] = {}
         self.ended: dict[int, tuple[float, str]] = {}
@@ -112,6 +110,36 @@ class Month:
                 self.browser.cookies = self.jars[number]
                 assert resultOf(self.browser.get(f"/{number}")).code == 200
 
+    def late(self) -> list[int]:
+        """
+        Whose session did not end when it was due, or for another reason.
+        """
+        return [
+            number
+            for number, (moment, reason) in self.due.items()
+            if moment <= self.clock.seconds()
+            and not (
+                number in self.ended
+                and abs(self.ended[number][0] - moment) < 1e-3
+                and self.ended[number][1] == reason
+            )
+        ]
+
+
+def monthOf(visitors: int, **attributes: Any) -> Month:
+    """
+    A month that is over.
+
+    @param attributes: What is other than usual at the site.
+    """
+    month = Month(visitors)
+    vars(month.site).update(attributes)
+    for number in range(visitors):
+        heappush(month.plans, (month.random.uniform(0, 20 * DAY), number))
+    month.run(30 * DAY)
+    month.browser.close()
+    return month
+
 
 def test_month() -> None:
     """
@@ -120,16 +148,28 @@ def test_month() -> None:
     told in that second, and nothing is left of it; and that takes seconds.
     """
     began = process_time()
-    month = Month()
-    for number in range(VISITORS):
-        heappush(month.plans, (month.random.uniform(0, 20 * DAY), number))
-    month.run(30 * DAY)
-    expected = {number: due for number, due in month.due.items() if due[0] <= 30 * DAY}
-    assert month.wrong == [] and month.ended.keys() == expected.keys()
-    for number, (moment, reason) in month.ended.items():
-        assert abs(moment - expected[number][0]) < 1e-3 and reason == expected[number][1]
-    assert len(month.told) == len(expected) > 900 and max(month.told.values()) < 1e-3
-    assert {reason for _, reason in expected.values()} == {IDLE, ABSOLUTE}
-    assert len(month.site.sessions) == VISITORS - len(expected)
-    month.browser.close()
+    month = monthOf(1_000)
+    assert month.wrong == [] and month.late() == []
+    assert len(month.told) == len(month.ended) > 900 and max(month.told.values()) < 1e-3
+    assert {reason for _, reason in month.ended.values()} == {IDLE, ABSOLUTE}
+    assert len(month.site.sessions) == 1_000 - len(month.ended)
     assert process_time() - began < 30
+
+
+class LateSession(Session):
+    """
+    Broken on purpose: it tells its callbacks a second too late.
+    """
+
+    def ended(self, reason: str) -> None:
+        """
+        See L{Session.ended}.
+        """
+        self.site.reactor.callLater(1.0, super().ended, reason)
+
+
+def test_control() -> None:
+    """
+    The same finds callbacks that are called a second too late.
+    """
+    assert monthOf(20, sessionFactory=LateSession).late()
