@@ -205,6 +205,28 @@ def test_help(tmp_path):
     assert "sqlite:PATH" in done(tmp_path, "sessions", "--help-stores")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the machine has no full device")
+@pytest_twisted.ensureDeferred
+async def test_outputFull(tmp_path: Path) -> None:
+    """
+    A disk on which nothing more can be written is told in one line.
+    """
+    await made(f"sqlite:{tmp_path / 'x.db'}", newRecords(3))
+    for arguments in (["sessions"], ["sessions", "--json"], ["delete-old", "--minutes", "5"]):
+        with open("/dev/full", "wb") as full:
+            ended = subprocess.run(
+                [sys.executable, "-m", "txsessions", *arguments, "--store", "sqlite:x.db"],
+                cwd=tmp_path,
+                stdout=full,
+                stderr=subprocess.PIPE,
+                text=True,
+                timeout=60,
+                check=False,
+            )
+        assert ended.returncode == 1
+        assert ended.stderr == "txsessions: standard output: No space left on device\n"
+
+
 @pytest_twisted.ensureDeferred
 async def test_copy(tmp_path):
     """

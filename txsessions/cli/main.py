@@ -111,10 +111,15 @@ def _exit(failure: Failure) -> Any:
     is logged.
     """
     error = failure.value
-    if isinstance(error, BrokenPipeError):
-        # Whoever read it has enough, as head does.  Nothing more is to be written.
+    if isinstance(error, OSError):
+        # Nothing more is to be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        # Whoever read it has enough, as head does.
         return None
+    if isinstance(error, OSError):
+        what = error.filename or "standard output"
+        raise SystemExit(f"txsessions: {what}: {error.strerror or oneLine(error)}")
     if isinstance(error, CancelledError):
         raise SystemExit("txsessions: interrupted")
     if isinstance(error, (SessionError, UsageError, CommandFailed)):
