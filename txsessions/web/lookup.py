@@ -133,7 +133,7 @@ class SessionLookup:
         if not live.isOpenedBy(value, audience):
             return SUPERSEDED
         if live.endReason is not None:
-            return Ended(live.endReason)
+            return self._ended(live, live.endReason)
         reason = self._expired(live)
         if reason is not None:
             live.due()
@@ -169,12 +169,20 @@ class SessionLookup:
             return None
         session.audience = audience
         if session.endReason is not None:
-            return Ended(session.endReason)
+            return self._ended(session, session.endReason)
         reason = self._expired(session)
         if reason is not None:
             site.sessionDue(session)
             return Ended(reason)
         return session
+
+    def _ended(self, session: Session, reason: str) -> Any:
+        """
+        That a session has ended, once the store has confirmed it: until then it may
+        live on, and who was told that there is none would find it again.
+        """
+        ending = session.end(reason)
+        return Ended(reason) if ending.called else ending.addCallback(lambda _: Ended(reason))
 
     def _expired(self, session: Session) -> str | None:
         """
