@@ -6,9 +6,10 @@ peers, in alternating runs; and a report with pictures::
     python benchmarks/report.py --no-peers redis floor-redis
 
 It takes about 13 minutes, and needs C{wrk}, C{redis-server} and PostgreSQL; what is missing
-is left out, and the report says so.  Peers are installed by C{pip} and C{npm} into
-C{~/.cache/txsessions-benchmarks}.  C{--short} has only to run.  C{--draw} writes the
-report anew from the raw figures of the last run.
+is left out, and the report says so.  With named variants only, or without peers, it only
+prints, unless C{--out} says where the report is to be written.  Peers are installed by
+C{pip} and C{npm} into C{~/.cache/txsessions-benchmarks}.  C{--short} has only to run.
+C{--draw} writes the report anew from the raw figures of the last run.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def main() -> None:
     Measure, write, and print.
     """
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=OUT, help="where the report is written")
+    parser.add_argument("--out", type=Path, help=f"where the report is written: {OUT}")
     parser.add_argument("--short", action="store_true", help="only see whether it runs")
     parser.add_argument("--draw", action="store_true", help="only write the report anew")
     parser.add_argument("--no-peers", dest="peers", action="store_false")
@@ -103,13 +104,18 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=3)
     parser.add_argument("variants", nargs="*", metavar="VARIANT")
     options = parser.parse_args()
-    if not options.draw:
-        if not isInstalled():
-            parser.exit(1, "wrk is missing: apt-get install wrk\n")
-        keep(run(options), options.out / "requests.json")
-    raw = json.loads((options.out / "requests.json").read_text())
-    RequestsPage(raw).write(options.out)
-    writeTargets(options.out)
+    isWhole = options.peers and not options.short and not options.variants
+    out = options.out or (OUT if isWhole else None)
+    if options.draw:
+        raw = json.loads(((out or OUT) / "requests.json").read_text())
+    elif isInstalled():
+        raw = run(options)
+    else:
+        parser.exit(1, "wrk is missing: apt-get install wrk\n")
+    if out is not None:
+        keep(raw, out / "requests.json")
+        RequestsPage(raw).write(out)
+        writeTargets(out)
     show(Results(raw))
     sys.exit(bool(raw["failed"]) and not options.draw)
 

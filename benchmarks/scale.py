@@ -8,7 +8,9 @@ start with a million records, one and two workers, and a million endings::
 
 It takes about 10 minutes, and needs C{wrk}, and for C{workers} C{redis-server} and
 PostgreSQL.  Parts that are not run keep the figures of the run before, if that was with as
-many sessions.  C{--short} has only to run.  C{--draw} writes the report anew from the raw figures.
+many sessions; with another number of sessions it only prints, unless C{--out} says where the
+report is to be written.  C{--short} has only to run.  C{--draw} writes the report anew from the
+raw figures.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from targets import writeTargets
 from wrk import isInstalled
 
 OUT = Path(__file__).resolve().parent.parent / "docs" / "speed"
+
+MILLION = 1_000_000
 
 PARTS: dict[str, Part] = {
     "clock": clock,
@@ -76,31 +80,33 @@ def main() -> None:
     Measure, write, and print.
     """
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("--out", type=Path, default=OUT, help="where the report is written")
+    parser.add_argument("--out", type=Path, help=f"where the report is written: {OUT}")
     parser.add_argument("--short", action="store_true", help="only see whether it runs")
     parser.add_argument("--draw", action="store_true", help="only write the report anew")
-    parser.add_argument("--sessions", type=int, default=1_000_000)
+    parser.add_argument("--sessions", type=int, default=MILLION)
     parser.add_argument("--minutes", type=float, default=0.5)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("parts", nargs="*", metavar="PART", help=", ".join(PARTS))
     options = parser.parse_args()
-    path = options.out / "scale.json"
-    before = json.loads(path.read_text()) if path.exists() else {}
-    if not options.draw:
-        unknown = set(options.parts) - set(PARTS)
-        if unknown:
-            parser.error(f"no such part: {', '.join(sorted(unknown))}")
-        if not isInstalled():
-            parser.exit(1, "wrk is missing: apt-get install wrk\n")
-        with tempfile.TemporaryDirectory() as directory:
-            scale = Scale(options.sessions, options.seconds, options.minutes, directory)
-            if options.short:
-                scale = Scale(1000, 1, 0.02, directory)
-            keep(run(scale, options.parts or list(PARTS), before), path)
-    raw = json.loads(path.read_text())
-    ScalePage(raw).write(options.out)
-    writeTargets(options.out)
-    print((options.out / "scale.rst").read_text())
+    unknown = set(options.parts) - set(PARTS)
+    if unknown:
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
+    if not isInstalled():
+        parser.exit(1, "wrk is missing: apt-get install wrk\n")
+    isWhole = options.sessions == MILLION and not options.short
+    with tempfile.TemporaryDirectory() as directory:
+        scale = Scale(options.sessions, options.seconds, options.minutes, directory)
+        if options.short:
+            scale = Scale(1000, 1, 0.02, directory)
+        out = options.out or (OUT if isWhole else Path(directory))
+        path = out / "scale.json"
+        raw = json.loads(path.read_text()) if path.exists() else {}
+        if not options.draw:
+            raw = run(scale, options.parts or list(PARTS), raw)
+            keep(raw, path)
+        ScalePage(raw).write(out)
+        writeTargets(out)
+        print((out / "scale.rst").read_text())
     sys.exit(bool(raw["failed"]) and not options.draw)
 
 
