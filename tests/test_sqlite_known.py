@@ -20,7 +20,7 @@ from txsessions.record import Change
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.stores.sqlitefile import known
 from txsessions.stores.sqlitefile.batch import Request
-from txsessions.stores.sqlitefile.known import COST, Entry, Known
+from txsessions.stores.sqlitefile.known import COPIES, COST, Entry, Known
 
 
 class Stubborn(Known):
@@ -165,7 +165,7 @@ def test_size() -> None:
     for text in (b"x" * 10, b"x" * 5):
         row = (None,) * 9 + (text, None)
         all_.put(Entry(row, newRecord(sidOf(1)), {}))
-        assert all_._size == COST + len(text)
+        assert all_._size == COST + COPIES * len(text)
     all_.drop(sidOf(1))
     all_.drop(sidOf(2))
     assert all_._size == 0

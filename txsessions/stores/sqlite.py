@@ -79,7 +79,8 @@ class SQLiteStore:
 
     All that blocks is done in one thread with one connection.  What comes
     while that is at work waits, and is then done together: so thousands of
-    saves share one write to the disk.  The file and its companions (C{-wal},
+    saves share one write to the disk.  What the connection has read or written is
+    not read again until another one has committed something.  The file and its companions (C{-wal},
     C{-shm}, C{-lock}) belong together: move, copy or remove them only while no
     process uses them.  The file system must be one of this host.
 
