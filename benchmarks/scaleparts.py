@@ -127,9 +127,9 @@ def _ended(scale: Scale, variant: str) -> Figures:
     """
     command = [*interpreter("stall"), "--one", f"--sessions={scale.sessions}", variant]
     try:
-        return json.loads(_printed([*command, "--slack=1.4"]))
+        return json.loads(_printed([*command, "--slack=1.6"]))
     except RuntimeError:
-        return json.loads(_printed([*command, "--slack=4"]))
+        return json.loads(_printed([*command, "--slack=3"]))
 
 
 def cold(scale: Scale) -> Figures:
