@@ -8,7 +8,6 @@ import sys
 from typing import Any
 
 from klein import Klein, SessionProcurer
-from klein.interfaces import ISession
 from klein.storage.memory import MemorySessionStore, declareMemoryAuthorizer
 from twisted.internet.defer import Deferred, inlineCallbacks
 from twisted.internet.endpoints import serverFromString
@@ -46,7 +45,8 @@ def counter(interface: Any, session: Any, data: Any) -> Counter:
 
 
 app = Klein()
-procurer = SessionProcurer(MemorySessionStore.fromAuthorizers([counter]))
+store: Any = MemorySessionStore.fromAuthorizers([counter])
+procurer = SessionProcurer(store)
 
 
 @app.route("/")
@@ -57,7 +57,7 @@ def visit(request: Any) -> Any:
     """
     if KIND == "bare":
         return b"Visit #1 for you!"
-    session: ISession = yield procurer.procureSession(request)
+    session = yield procurer.procureSession(request)
     found = (yield session.authorize([ICounter]))[ICounter]
     found.value += 1
     return b"Visit #%d for you!" % found.value

@@ -12,8 +12,8 @@ from os import urandom
 from typing import Any
 
 import txredisapi
-from twisted.internet import reactor
-from twisted.internet.defer import inlineCallbacks
+from twisted.internet.defer import Deferred, inlineCallbacks
+from twisted.internet.task import react
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
@@ -70,7 +70,7 @@ class Visit(Resource):
 
 
 @inlineCallbacks
-def main() -> Any:
+def main(reactor: Any) -> Any:
     """
     Serve.
     """
@@ -78,8 +78,8 @@ def main() -> Any:
     if KIND == "redis":
         root = Visit((yield txredisapi.Connection(port=int(REDIS))))
     reactor.listenTCP(int(PORT), Site(root), interface="127.0.0.1")
+    yield Deferred()
 
 
 if __name__ == "__main__":
-    reactor.callWhenRunning(main)
-    reactor.run()
+    react(main)
