@@ -956,10 +956,26 @@ class TestEnd:
         worker = Worker(store)
         commit = worker.commit()
         end = outcome(worker.tracker.end(LOGOUT))
-        assert worker.tracker.pendingCommit() is None
+        late = worker.commit()
         store.openAll()
-        assert (commit, end, worker.ends) == ([None], [None], [LOGOUT])
+        assert (commit, end, late, worker.ends) == ([None], [None], [None], [LOGOUT])
         assert stored(worker) is None
+
+    def test_failsBesideACommit(self) -> None:
+        """
+        What is committed while an end is under way waits for it, and is saved if it fails.
+        """
+        failing = FailingStore(MemoryStore())
+        store = GatedStore(failing, "deleteSession")
+        worker = newWorker(store, a=1)
+        end = outcome(worker.tracker.end(LOGOUT))
+        worker.data["a"] = 2
+        commit = worker.commit()
+        assert commit == []
+        failing.fail("deleteSession")
+        store.openAll()
+        assert isinstance(end[0], StoreUnavailable) and commit == [None]
+        assert content(worker)["data:a"] == b"2"
 
     def test_finishedDuringCreation(self) -> None:
         """

@@ -84,7 +84,8 @@ class Tracker:
         @raise InvalidSessionData: Something in it cannot be kept.
         """
         if self.endReason is not None:
-            return None
+            # Until the store has ended it, it may yet live on.
+            return self.turns.run(self._commitUnlessOver) if self._isEnding else None
         live, record = self._live, self.keeper.record
         if self.turns.isBusy or (record is None and live.isWorthStoring()):
             return self.turns.run(self._commit)
@@ -218,6 +219,12 @@ class Tracker:
             return self._create()
         change = dueChangeOf(self._live, self.record)
         return None if change is None else self.keeper.save(change)
+
+    def _commitUnlessOver(self) -> Deferred[None] | None:
+        """
+        One commit, after an end that has failed; nothing after one that has not.
+        """
+        return None if self._isOver() else self._commit()
 
     def _create(self, attributes: Mapping[str, bytes] = NOTHING, **facts: Any) -> Deferred[None]:
         """
