@@ -10,7 +10,7 @@ import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 RANGE: Final = range(20000, 32000)
 """
@@ -34,9 +34,10 @@ def freePort() -> int:
     raise OSError("no port is free")
 
 
-_held: Final[dict[int, IO[bytes]]] = {}
+_held: Final[dict[int, int]] = {}
 """
-The ports that this process has got, and the files that it keeps locked for them.
+The ports that this process has got, and the descriptors of the files that it keeps
+locked for them as long as it lives.
 """
 
 
@@ -44,14 +45,14 @@ def _hold(port: int, path: Path) -> bool:
     """
     Get this port, if it is there to be got.
     """
-    lock = path.open("ab")
+    lock = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        lock.close()
+        os.close(lock)
         return False
     if _isTaken(port):
-        lock.close()
+        os.close(lock)
         return False
     _held[port] = lock
     return True
