@@ -35,7 +35,7 @@ def sent(units: list[Unit]) -> list[Any]:
     """
     found: list[Any] = []
     for statement in Arrangement(units).statements():
-        asked = statement.one(statement.key) if isinstance(statement, Lookup) else statement
+        asked = statement.one(statement.sid) if isinstance(statement, Lookup) else statement
         assert isinstance(asked, Asked)
         found.append((asked.query.name, asked.values[0]))
     return found

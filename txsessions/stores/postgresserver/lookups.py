@@ -16,7 +16,7 @@ class Arrangement:
     The statements of some units that are done in one transaction.
 
     @ivar _units: The units.
-    @ivar _keys: For each unit that one query answers before all others, by its
+    @ivar _sids: For each unit that one query answers before all others, by its
         place, what it looks for; there are none or several.
     @ivar _many: That query; C{None} if there is none.
     """
@@ -24,18 +24,18 @@ class Arrangement:
     def __init__(self, units: Sequence[Unit]) -> None:
         self._units = units
         looks = _looks(units)
-        self._keys = {place: TEXT.write(look.key) for place, look in looks.items()}
+        self._sids = {place: TEXT.write(look.sid) for place, look in looks.items()}
         self._many: Statement | None = None
         if looks:
             first, *_ = looks.values()
-            self._many = first.many([look.key for look in looks.values()])
+            self._many = first.many([look.sid for look in looks.values()])
 
     def statements(self) -> list[Statement]:
         """
         What to send, in this order.
         """
         first = [] if self._many is None else [self._many]
-        others = (unit for place, unit in enumerate(self._units) if place not in self._keys)
+        others = (unit for place, unit in enumerate(self._units) if place not in self._sids)
         return [*first, *(statement for unit in others for statement in unit.statements)]
 
     def outcomes(self, rows: Sequence[list[Row]]) -> list[list[list[Row]]]:
@@ -47,8 +47,8 @@ class Arrangement:
         remaining = iter(rows)
         found = {} if self._many is None else {row[0]: [row] for row in next(remaining)}
         return [
-            [found.get(self._keys[place], [])]
-            if place in self._keys
+            [found.get(self._sids[place], [])]
+            if place in self._sids
             else [next(remaining) for _ in unit.statements]
             for place, unit in enumerate(self._units)
         ]

@@ -100,12 +100,12 @@ class Lookup:
     """
     A query for at most one row, which can be asked for many rows at once.
 
-    @ivar key: What the first column of the row is.
+    @ivar sid: Whose row that is, which its first column says.
     @ivar one: The query for it.
-    @ivar many: The same for an array of such keys.
+    @ivar many: The same for an array of such handles.
     """
 
-    key: str
+    sid: str
     one: Query
     many: Query
 
@@ -113,7 +113,7 @@ class Lookup:
         """
         See L{Statement.send}.
         """
-        self.one(self.key).send(connection)
+        self.one(self.sid).send(connection)
 
 
 @attrs.frozen

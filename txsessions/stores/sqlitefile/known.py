@@ -43,9 +43,9 @@ class Entry:
     @ivar texts: The attributes as they stand in the row.
     """
 
-    row: Row
+    row: Row = attrs.field(repr=False)
     record: Record
-    texts: Mapping[str, msgspec.Raw]
+    texts: Mapping[str, msgspec.Raw] = attrs.field(repr=False)
 
 
 class Known:
