@@ -22,7 +22,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from fcntl import LOCK_EX, LOCK_UN, flock
-from pathlib import Path
 from threading import Condition, Thread
 from typing import Any
 
@@ -376,7 +375,7 @@ An empty array of texts, as PostgreSQL sends it.
 """
 
 
-async def contenders(text: str) -> list[Any]:
+async def contenders(text: str, sids: list[str]) -> list[Any]:
     """
     A store and its floors.
     """
@@ -384,7 +383,9 @@ async def contenders(text: str) -> list[Any]:
     await store.setup()
     kind = text.partition(":")[0]
     if kind == "sqlite":
-        return [OfStore(store), SQLiteFloor(str(Path(text.partition(":")[2])))]
+        # A file of its own: what another connection writes, the store reads anew.
+        await fill(f"{text}-floor", sids)
+        return [OfStore(store), SQLiteFloor(f"{text.partition(':')[2]}-floor")]
     if kind == "redis":
         address = store._place.address
         endpoint = HostnameEndpoint(reactor, address.host, address.port)
@@ -438,17 +439,25 @@ async def turn(contender: Any, sids: list[str], batches: int) -> tuple[float, fl
     return loading * scale, saving * scale, taken * scale
 
 
-async def measure(text: str, options: argparse.Namespace) -> None:
+async def fill(text: str, sids: list[str]) -> None:
     """
-    Measure one store.
+    Make so many sessions.
     """
-    sids = [os.urandom(16).hex() for _ in range(options.sessions // TOGETHER * TOGETHER)]
     store = openStore(text, reactor)
     await store.setup()
     for first in range(0, len(sids), TOGETHER):
         some = sids[first : first + TOGETHER]
         await together(store.createSession(newRecord(sid)) for sid in some)
-    others = await contenders(text)
+    await store.close()
+
+
+async def measure(text: str, options: argparse.Namespace) -> None:
+    """
+    Measure one store.
+    """
+    sids = [os.urandom(16).hex() for _ in range(options.sessions // TOGETHER * TOGETHER)]
+    await fill(text, sids)
+    others = await contenders(text, sids)
     for contender in others:
         if isinstance(contender, GetSet):
             for first in range(0, len(sids), TOGETHER):
@@ -465,7 +474,6 @@ async def measure(text: str, options: argparse.Namespace) -> None:
         print(f"  {contender.name:<22}{load:8.1f}{save:8.1f}{load + save:8.1f}{taken:8.1f}")
     sys.stdout.flush()
     await others[0].close()
-    await store.close()
 
 
 async def main(options: argparse.Namespace) -> None:
