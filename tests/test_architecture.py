@@ -391,7 +391,7 @@ def shownBy(kind: Any) -> set[str]:
     The fields of which the text form of an instance shows what is in them.
     """
     canaries = {name: f"canary {name} canary" for name in fieldsOf(kind)}
-    if attrs.has(kind):
+    if not hasattr(kind, "__struct_fields__"):
         value = object.__new__(kind)
         for name, canary in canaries.items():
             object.__setattr__(value, name, canary)

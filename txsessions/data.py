@@ -6,6 +6,7 @@ knows what has changed since it was stored.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping, Set
+from sys import intern
 from typing import Any, Final
 
 from .jsonvalues import SCALARS, checkKey, decode, encode, isText
@@ -64,10 +65,10 @@ class SessionData(MutableMapping[str, Any]):
         """
         See C{dict.get}.
         """
-        try:
-            return self[key]
-        except KeyError:
-            return default
+        value = self._values.get(key, default)
+        if value is not default or key in self._values or key not in self:
+            return value
+        return self[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
         checkKey(key)
@@ -123,11 +124,11 @@ class SessionData(MutableMapping[str, Any]):
         changed = {}
         for key, text in self._assigned.items():
             if texts.get(key) != text:
-                changed[PREFIX + key] = text
+                changed[_nameOf(key)] = text
         for key in self._containers:
             value = self._values[key]
             if key not in texts or not isText(texts[key], value):
-                changed[PREFIX + key] = encode(key, value, self._limits)
+                changed[_nameOf(key)] = encode(key, value, self._limits)
         if not self._removed:
             return changed, set()
         return changed, {PREFIX + key for key in self._removed if key in texts}
@@ -222,6 +223,14 @@ class SessionData(MutableMapping[str, Any]):
         if type(value) in SCALARS:
             return self._assigned.get(key, stored) != stored
         return stored is None or not isText(stored, value)
+
+
+def _nameOf(key: str) -> str:
+    """
+    The name of the attribute that is a key: the same one for all sessions, of
+    which there may be a million in memory.
+    """
+    return intern(PREFIX + key)
 
 
 def _put(texts: dict[str, bytes], key: str, text: bytes | None) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
-import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
@@ -172,7 +172,7 @@ class ManagedStore:
         Create a session, and let its owner in if there is room for him.  It has
         its first version when he is in.
         """
-        if not await self._store.createSession(attrs.evolve(record, sessionKey=None, version=0)):
+        if not await self._store.createSession(replace(record, sessionKey=None, version=0)):
             return False
         moment = record.attributes.get(AUTHENTICATED)
         change = Change(

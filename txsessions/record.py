@@ -15,9 +15,10 @@ from enum import Enum
 from hmac import compare_digest
 from math import isfinite
 from types import MappingProxyType
-from typing import Final
+from typing import Any, ClassVar, Final
 
 import attrs
+import msgspec
 
 from .errors import SessionEnded, VersionConflict
 from .lifetime import endReason
@@ -53,12 +54,13 @@ beginning.
 """
 
 
-@attrs.frozen
-class Record:
+class Record(msgspec.Struct, frozen=True, gc=False):
     """
     What a store keeps of one session.
 
-    Its C{repr} shows the public handle and nothing that is secret.
+    Its C{repr} shows the public handle and nothing that is secret.  Nothing in it
+    leads back to it, so Python's collector of garbage need not know of it: of a
+    million records it would look at each.
 
     @ivar sid: The public, stable handle: 32 hexadecimal digits.
     @ivar verifier: The digest of the secret half of the token
@@ -79,14 +81,19 @@ class Record:
     """
 
     sid: str
-    verifier: bytes = attrs.field(repr=False)
-    created: float = attrs.field(repr=False)
-    lastModified: float = attrs.field(repr=False)
-    sessionTimeout: float = attrs.field(repr=False)
-    absoluteTimeout: float | None = attrs.field(repr=False, default=None)
-    sessionKey: str | None = attrs.field(repr=False, default=None)
-    attributes: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
+    verifier: bytes
+    created: float
+    lastModified: float
+    sessionTimeout: float
+    absoluteTimeout: float | None = None
+    sessionKey: str | None = None
+    attributes: Mapping[str, bytes] = NOTHING
     version: int = 1
+
+    __attrs_attrs__: ClassVar[Any]
+
+    def __repr__(self) -> str:
+        return f"Record(sid={self.sid!r}, version={self.version!r})"
 
     @property
     def authenticatedAt(self) -> float | None:
@@ -105,8 +112,7 @@ class Record:
         return self.created if moment is None else moment
 
 
-@attrs.frozen
-class Change:
+class Change(msgspec.Struct, frozen=True, gc=False):
     """
     One delta to a record.  What is left at its default stays as it is.
 
@@ -125,15 +131,20 @@ class Change:
     """
 
     sid: str
-    set: Mapping[str, bytes] = attrs.field(repr=False, default=NOTHING)
-    unset: frozenset[str] = attrs.field(repr=False, default=frozenset())
-    lastModified: float | None = attrs.field(repr=False, default=None)
-    sessionKey: str | Unchanged | None = attrs.field(repr=False, default=UNCHANGED)
-    verifier: bytes | Unchanged = attrs.field(repr=False, default=UNCHANGED)
-    sessionTimeout: float | Unchanged = attrs.field(repr=False, default=UNCHANGED)
-    absoluteTimeout: float | Unchanged | None = attrs.field(repr=False, default=UNCHANGED)
-    expectedVersion: int | None = attrs.field(repr=False, default=None)
-    expectedVerifier: bytes | None = attrs.field(repr=False, default=None)
+    set: Mapping[str, bytes] = NOTHING
+    unset: frozenset[str] = frozenset()
+    lastModified: float | None = None
+    sessionKey: str | Unchanged | None = UNCHANGED
+    verifier: bytes | Unchanged = UNCHANGED
+    sessionTimeout: float | Unchanged = UNCHANGED
+    absoluteTimeout: float | Unchanged | None = UNCHANGED
+    expectedVersion: int | None = None
+    expectedVerifier: bytes | None = None
+
+    __attrs_attrs__: ClassVar[Any]
+
+    def __repr__(self) -> str:
+        return f"Change(sid={self.sid!r})"
 
     @property
     def isTouch(self) -> bool:
@@ -227,3 +238,15 @@ def _timeIn(attributes: Mapping[str, bytes], name: str) -> float | None:
     except (KeyError, ValueError):
         return None
     return moment if isfinite(moment) else None
+
+
+def _attributesOf(kind: type[msgspec.Struct]) -> Any:
+    """
+    The fields of a value as attrs has them.
+    """
+    return attrs.fields(attrs.make_class(kind.__name__, list(kind.__struct_fields__)))
+
+
+# Whoever knows these values as attrs classes may go on to use attrs.evolve.
+Record.__attrs_attrs__ = _attributesOf(Record)
+Change.__attrs_attrs__ = _attributesOf(Change)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any, Final, Protocol
 
 import attrs
+from msgspec.structs import replace
 
 from .errors import SessionError
 from .lifetime import touchInterval
@@ -147,7 +148,7 @@ def recordOf(live: Tracked, also: Mapping[str, bytes] = NOTHING, **facts: Any) -
     usual = {
         "verifier": digest(token.verifier, live.audience or INSECURE),
         "lastModified": live.lastModified,
-        "attributes": attributes,
+        "attributes": attributes or NOTHING,
         **{name: getattr(live, name) for name in FACTS},
     }
     return Record(token.sid, **{**usual, **facts})
@@ -173,13 +174,10 @@ def changeOf(live: Tracked, record: Record) -> Change | None:
     )
     if isAsBefore and not changed and not removed:
         return None
-    change = Change(
-        record.sid,
-        set=changed,
-        unset=frozenset(removed),
-        lastModified=max(live.lastModified, record.lastModified),
-        **({} if isAsBefore else _changedFacts(live, record)),
-    )
+    touched, before = live.lastModified, record.lastModified
+    change = Change(record.sid, changed, frozenset(removed), max(touched, before))
+    if not isAsBefore:
+        change = replace(change, **_changedFacts(live, record))
     if _isLarger(changed, record.attributes):
         live.limits.check(mergedAttributes(record.attributes, change))
     return change

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, Final, TypeVar
 
-import attrs
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail, inlineCallbacks, succeed
 
 from . import lifetime
@@ -324,7 +324,7 @@ class Tracker:
         for _ in range(MAXIMUM_TRIES):
             record = keeper.stored()
             change = changeOf(live, record) or Change(record.sid, lastModified=live.lastModified)
-            change = attrs.evolve(
+            change = replace(
                 change,
                 set={**change.set, **attributes},
                 expectedVerifier=record.verifier,

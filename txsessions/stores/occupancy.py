@@ -5,7 +5,7 @@ those that are about to be, and not those that have to leave.
 
 from __future__ import annotations
 
-import attrs
+from msgspec.structs import replace
 
 from ..record import AUTHENTICATED, Record
 
@@ -102,7 +102,7 @@ class Occupancy:
         self._owned.setdefault(sessionKey, {})[record.sid] = None
         attributes = record.attributes
         moment = {AUTHENTICATED: attributes[AUTHENTICATED]} if AUTHENTICATED in attributes else {}
-        return attrs.evolve(record, verifier=b"", attributes=moment)
+        return replace(record, verifier=b"", attributes=moment)
 
     def _remove(self, known: Record) -> None:
         """

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import attrs
+from msgspec.structs import replace
 
 from ..envelope import Envelopes, PlainValue, State, isSecret
 from ..errors import CorruptRecord, SessionError, UnknownKey
@@ -30,7 +30,7 @@ class RecordCipher:
         """
         The record as the store is to have it.
         """
-        return attrs.evolve(record, attributes=self._closed(record.sid, record.attributes))
+        return replace(record, attributes=self._closed(record.sid, record.attributes))
 
     def closeChange(self, change: Change) -> Change:
         """
@@ -38,7 +38,7 @@ class RecordCipher:
         """
         if not change.set:
             return change
-        return attrs.evolve(change, set=self._closed(change.sid, change.set))
+        return replace(change, set=self._closed(change.sid, change.set))
 
     def open(self, record: Record) -> Record:
         """
@@ -48,7 +48,7 @@ class RecordCipher:
         @raise CorruptRecord: A value is not what was put there.
         """
         sid = record.sid
-        return attrs.evolve(
+        return replace(
             record,
             attributes={
                 name: self._openValue(sid, name, value) if isSecret(name) else value
@@ -118,7 +118,7 @@ class RecordCipher:
                 first = first or e
             else:
                 attributes[name] = opened
-        return attrs.evolve(record, attributes=attributes), first
+        return replace(record, attributes=attributes), first
 
     def _openValue(self, sid: str, name: str, value: bytes) -> bytes:
         """

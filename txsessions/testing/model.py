@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import attrs
+from msgspec.structs import replace
 
 from ..errors import SessionEnded, SessionNotFound, TooManySessions, VersionConflict
 from ..record import AUTHENTICATED, UNCHANGED, Change, Record
@@ -79,14 +80,14 @@ class StoreModel:
         kept = {name: text for name, text in record.attributes.items() if name not in change.unset}
         named = ("sessionKey", "verifier", "sessionTimeout", "absoluteTimeout")
         facts = {name: getattr(change, name) for name in named}
-        after = attrs.evolve(
+        after = replace(
             record,
             lastModified=max(record.lastModified, touched or 0.0),
             attributes={**kept, **change.set},
             **{name: fact for name, fact in facts.items() if fact is not UNCHANGED},
         )
         isContent = bool(change.set or change.unset) or set(facts.values()) != {UNCHANGED}
-        self.live[change.sid] = attrs.evolve(after, version=record.version + isContent)
+        self.live[change.sid] = replace(after, version=record.version + isContent)
         return self.live[change.sid].version
 
     def logIn(self, change: Change, maximum: int | None, isRefused: bool, now: float) -> list[str]:

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from math import isnan
 from typing import Any, Final, cast
 
-import attrs
+from msgspec.structs import replace
 
 from ...lifetime import deadline
 from ...record import UNCHANGED, Change, Record
@@ -78,7 +78,7 @@ def toCreate(record: Record, time: ServerTime) -> list[bytes]:
     """
     The arguments of the script that creates a record.
     """
-    record = attrs.evolve(
+    record = replace(
         record,
         created=time.toServer(record.created),
         lastModified=time.toServer(record.lastModified),

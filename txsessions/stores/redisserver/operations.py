@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
-from attrs import evolve
+from msgspec.structs import replace
 from twisted.internet.defer import Deferred, fail
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -95,7 +95,7 @@ class Operations:
         keys = (*bucket.keys(change.sid), self._fenceOf(bucket).fence(ownerOf(change.sessionKey)))
         isProbe = till == PROBE
         arguments = toSave(
-            evolve(change, set={}, unset=frozenset()) if isProbe else change, self._time
+            replace(change, set={}, unset=frozenset()) if isProbe else change, self._time
         )
         arguments += (b"" if moment is None else number(self._time.toServer(moment)), till)
         made = client.script(self._scripts.logIn, keys, arguments)
