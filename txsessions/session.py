@@ -212,7 +212,9 @@ class Session(LiveSession):
             return self._afterEnding(self._ending)
         if self._unended is not None:
             return self.end(self._unended)
-        return None if self._manager is None else self._track().pendingCommit()
+        if self._stored() is None and self._manager is None:
+            return None
+        return self._track().pendingCommit()
 
     def _rework(
         self, sessionKey: str | Unchanged, authenticatedAt: float | None = None

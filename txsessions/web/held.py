@@ -158,7 +158,8 @@ class HeldResponse(_Request):
         Really write.  Where no body is to follow (RFC 9110, 6.4.1) the headers
         have said all.
         """
-        self._restoreHead()
+        if self._head is not None:
+            self._restoreHead()
         if not self.startedWriting:
             self._settle()
         elif self.method == b"HEAD" or self.code in http.NO_BODY_CODES:
@@ -169,7 +170,8 @@ class HeldResponse(_Request):
         """
         Really finish.
         """
-        self._restoreHead()
+        if self._head is not None:
+            self._restoreHead()
         if not self.startedWriting:
             self._settle()
         self._gate = None

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from .. import lifetime
+from ..manager import SessionManager
 from ..session import Session
 from ..token import Token, parse, parseAny, sidOf
 
@@ -48,6 +49,7 @@ class SessionLookup:
     Finds the live session that a token opens.
 
     @ivar _site: The site whose sessions it finds.
+    @ivar _manager: The manager of the site, once that was asked for.
     @ivar _parse: Takes a token apart: only those of the stock form, unless the
         site makes its own.
     """
@@ -58,6 +60,7 @@ class SessionLookup:
             the site makes its own.
         """
         self._site = site
+        self._manager: SessionManager | None = None
         self._parse = parseAny if acceptsAnyForm else parse
 
     def find(self, values: Sequence[bytes], audience: bytes) -> Any:
@@ -76,7 +79,9 @@ class SessionLookup:
         """
         if not values:
             return None
-        manager = self._site.sessionManager
+        manager = self._manager
+        if manager is None:
+            manager = self._manager = self._site.sessionManager
         if manager.isOwner:
             live = self._site.sessions.byToken(values[0])
             if live is not None and live.isOpenTo(values[0], audience, manager.clock.seconds()):

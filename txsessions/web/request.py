@@ -14,6 +14,7 @@ from twisted.web import http, server
 
 from ..errors import SessionNotFound
 from ..session import currentRequest
+from ..token import INSECURE
 from .caching import keepPrivate
 from .held import HeldResponse, isTemporary
 from .visit import Visit
@@ -233,10 +234,21 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
     def _look(self, forceNotSecure: bool) -> Visit | None:
         """
         What this request has to do with the session of one audience, which the
-        handler is looking at now; from now on its response waits.
+        handler is looking at now; from now on its response waits.  C{None} on a
+        site that is not ours.
         """
-        visit = self._visit(forceNotSecure)
-        if not (self._isGuarded or visit is None or self._channel() is None or self.finished):
+        site = self._broughtBy
+        if site is None:
+            site = self._sessionSite()
+            if site is None:
+                return None
+        audience = INSECURE
+        if not forceNotSecure:
+            audience = site.sessionCookie.audience(self.isSecure())
+        visit = None if self._visits is None else self._visits.get(audience)
+        if visit is None:
+            visit = self._lateVisit(site, audience)
+        if not (self._isGuarded or self.finished or self._channel() is None):
             self._isGuarded = True
         return visit
 

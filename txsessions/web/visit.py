@@ -134,7 +134,9 @@ class Visit:
         """
         session, line = self.session, self._line
         if isinstance(session, Session):
-            line = self._lineFor(session, request)
+            isUsual = not (self._isNew or self.isStale or session.isTokenUnseen)
+            isTold = isUsual and session.endReason is None
+            line = None if isTold else self._lineFor(session, request)
         if (
             line is None
             and self.former

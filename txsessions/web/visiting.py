@@ -14,7 +14,6 @@ from twisted.web import server
 from ..cookie import cookieValues
 from ..errors import SessionNotLoaded
 from ..session import Session
-from ..token import INSECURE
 from ..tokens import Tokens
 from .activity import isPrefetch, isUnder
 from .lookup import SUPERSEDED, Ended
@@ -50,7 +49,7 @@ class VisitingRequest(_Request):
         See L{twisted.web.http.Request.isSecure}.  A channel is asked once, and not
         for each of its requests: it has one transport all its life.
         """
-        channel = self._channel()
+        channel = getattr(self, "channel", None)
         if channel is None or self._forceSSL:
             return super().isSecure()
         isSecure: bool | None = getattr(channel, "_isSecureForSessions", None)
@@ -116,7 +115,7 @@ class VisitingRequest(_Request):
         if tokens.isSealing:
             values = self._opened(tokens, values, visit, audience)
         found = site.sessionLookup.find(values, audience)
-        if isinstance(found, Deferred):
+        if not isinstance(found, Session) and isinstance(found, Deferred):
             return found.addCallback(self._brought, visit)
         self._brought(found, visit)
         return None
@@ -148,23 +147,6 @@ class VisitingRequest(_Request):
             visit.brought = session
             if isinstance(session, Session):
                 session.isTokenUnseen = False
-
-    def _visit(self, forceNotSecure: bool) -> Visit | None:
-        """
-        What this request has to do with the session of one audience, which the
-        handler is looking at now; C{None} on a site that is not ours.
-        """
-        site = self._broughtBy
-        if site is None:
-            site = self._sessionSite()
-            if site is None:
-                return None
-        if forceNotSecure:
-            audience = INSECURE
-        else:
-            audience = site.sessionCookie.audience(self.isSecure())
-        visit = None if self._visits is None else self._visits.get(audience)
-        return self._lateVisit(site, audience) if visit is None else visit
 
     def _lateVisit(self, site: Any, audience: bytes) -> Visit:
         """
