@@ -71,5 +71,5 @@ async def test_hastyCourier(tmp_path: Path) -> None:
     """
     The same finds couriers that acknowledge before they tell.
     """
-    trial = await tried(tmp_path, "sqlite:sessions.db", "expire", isHasty=True, delay=0.05)
+    trial = await tried(tmp_path, "sqlite:sessions.db", "expire", isHasty=True, delay=0.2)
     assert any("were not told" in trouble for trouble in trial.troubles)
