@@ -55,7 +55,7 @@ LEASE = 1000.0
 For how long, in seconds.
 """
 
-LONGEST = 0.04
+LONGEST = 0.12
 """
 How long the processes live at the most, in seconds.
 """
