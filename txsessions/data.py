@@ -27,6 +27,9 @@ class SessionData(MutableMapping[str, Any]):
     well as an assignment; values that cannot change by themselves are not
     looked at again.
 
+    Sets of keys are the keys of dicts here: Python's collector of garbage looks
+    at every set, and at no dict of strings, and there may be many sessions.
+
     @ivar _texts: What is stored: keys to JSON texts.
     @ivar _values: What was asked for or assigned: keys to values.
     @ivar _containers: The keys among these whose values are lists and dicts,
@@ -43,9 +46,9 @@ class SessionData(MutableMapping[str, Any]):
         self._limits = limits
         self._texts = _own(attributes)
         self._values: dict[str, Any] = {}
-        self._containers: set[str] = set()
+        self._containers: dict[str, None] = {}
         self._assigned: dict[str, bytes] = {}
-        self._removed: set[str] = set()
+        self._removed: dict[str, None] = {}
 
     def __repr__(self) -> str:
         return f"<SessionData of {len(self)} keys>"
@@ -58,7 +61,7 @@ class SessionData(MutableMapping[str, Any]):
                 raise
             value = self._values[key] = decode(self._texts[key])
             if type(value) not in SCALARS:
-                self._containers.add(key)
+                self._containers[key] = None
             return value
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -75,20 +78,20 @@ class SessionData(MutableMapping[str, Any]):
         text = encode(key, value, self._limits)
         if type(value) in SCALARS:
             self._assigned[key] = text
-            self._containers.discard(key)
+            self._containers.pop(key, None)
         else:
             self._assigned.pop(key, None)
-            self._containers.add(key)
+            self._containers[key] = None
         self._values[key] = value
-        self._removed.discard(key)
+        self._removed.pop(key, None)
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
         self._assigned.pop(key, None)
-        self._containers.discard(key)
-        self._removed.add(key)
+        self._containers.pop(key, None)
+        self._removed[key] = None
 
     def __contains__(self, key: object) -> bool:
         return key in self._values or (key in self._texts and key not in self._removed)
@@ -159,9 +162,9 @@ class SessionData(MutableMapping[str, Any]):
         """
         if key not in self._values:
             if new is None:
-                self._removed.discard(key)
+                self._removed.pop(key, None)
             elif old is None:
-                self._removed.add(key)
+                self._removed[key] = None
         elif key not in self._containers:
             seen = self._assigned.get(key, old)
             if seen == new or seen is None:
@@ -186,12 +189,14 @@ class SessionData(MutableMapping[str, Any]):
             self._assigned.pop(key, None)
             if new is None:
                 del self._values[key]
-                self._containers.discard(key)
+                self._containers.pop(key, None)
             else:
                 self._renew(key, decode(new), shared)
         # What was removed here and is no longer stored has been dealt with: if
         # others store it anew, it is theirs.
-        self._removed = {key for key in self._removed if key in before and key in after}
+        self._removed = dict.fromkeys(
+            key for key in self._removed if key in before and key in after
+        )
         self._texts = after
 
     def forgetChanges(self) -> None:
@@ -209,9 +214,9 @@ class SessionData(MutableMapping[str, Any]):
         """
         value = self._values[key] = renewed(self._values[key], value, shared)
         if type(value) in SCALARS:
-            self._containers.discard(key)
+            self._containers.pop(key, None)
         else:
-            self._containers.add(key)
+            self._containers[key] = None
 
     def _isChanged(self, key: str) -> bool:
         """
