@@ -92,9 +92,14 @@ async def test_carelessStore(
     whether somebody else was faster.
     """
     monkeypatch.setenv("PYTHONPATH", str(HERE))
-    run = await ran(tmp_path, f"careless.{name}:sessions.db", 5, seed=7, rate=600)
-    assert kind in {each.kind for each in run.anomalies}
-    assert "ANOMALIES" in summary.text(run)
+    for attempt in range(5):  # two who meet are a matter of chance
+        place = tmp_path / str(attempt)
+        place.mkdir()
+        run = await ran(place, f"careless.{name}:sessions.db", 5, seed=7 + attempt, rate=600)
+        if kind in {each.kind for each in run.anomalies}:
+            assert "ANOMALIES" in summary.text(run)
+            return
+    pytest.fail("nothing of that kind was ever noticed")
 
 
 @pytest_twisted.ensureDeferred

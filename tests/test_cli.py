@@ -380,13 +380,23 @@ def test_setup(tmp_path):
     assert done(tmp_path, "sessions", "--store", "sqlite:a.db") == ""
 
 
-async def isBegun(store: Any) -> bool:
+async def isBegun(store: Any, count: int = 1) -> bool:
     """
-    Whether something is in a store.
+    Whether so many are in a store.
     """
     async for _ in store.iterSessions():
-        return True
+        count -= 1
+        if count <= 0:
+            return True
     return False
+
+
+def isUnderWay(store: Any) -> Any:
+    """
+    Whether there are more in a store than are copied at a time, so that the copy
+    knows of some.
+    """
+    return isBegun(store, 500)
 
 
 async def stopped(
@@ -507,7 +517,7 @@ async def test_targetGoesDown(tmp_path, monkeypatch, run):
     to = f"redis:port={server.port}"
     await made("sqlite:source.db", newRecords(20000))
     with command(tmp_path, "copy", "--from", "sqlite:source.db", "--to", to) as process:
-        await until(lambda: within(to, isBegun), "something is copied")
+        await until(lambda: within(to, isUnderWay), "something is copied")
         await server.kill()
         assert process.wait() == 1
         assert process.output.startswith("sessions: ")
