@@ -6,7 +6,7 @@ how it is found among the cookies of a request.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -28,6 +28,8 @@ MAXIMUM_CANDIDATES: Final = 2
 How many cookies of the session's name in one request are tried: an honest
 browser sends a second one where an older one was set for another path.
 """
+
+BLANKS: Final = b" \t"
 
 _isToken = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+").fullmatch
 _isPath = re.compile(r"/[\x20-\x3a\x3c-\x7e]*").fullmatch
@@ -83,6 +85,10 @@ class SessionCookie:
     maxAge: int | None = None
     names: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
     _tails: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
+    _audiences: dict[bytes, bytes] = attrs.field(init=False, repr=False, eq=False)
+    _findPairs: Callable[[bytes], list[tuple[bytes, bytes]]] = attrs.field(
+        init=False, repr=False, eq=False
+    )
 
     @secureName.default
     def _defaultSecureName(self) -> str:
@@ -107,6 +113,20 @@ class SessionCookie:
         What follows the value of a cookie, by audience.
         """
         return {audience: self._tail(audience) for audience in (INSECURE, SECURE)}
+
+    @_audiences.default
+    def _makeAudiences(self) -> dict[bytes, bytes]:
+        """
+        The audiences of the cookies, by name.
+        """
+        return {name: audience for audience, name in self.names.items()}
+
+    @_findPairs.default
+    def _makeFinder(self) -> Callable[[bytes], list[tuple[bytes, bytes]]]:
+        """
+        What finds the cookies of either name in a header.
+        """
+        return _finder(self.names.values())
 
     def __attrs_post_init__(self) -> None:
         self._checkForms()
@@ -137,13 +157,17 @@ class SessionCookie:
         The audiences of which there are cookies in some headers, with their
         values, as L{cookieValues} finds them.
         """
-        found = []
-        for audience, name in self.names.items():
-            for header in headers:
-                if name in header:
-                    found.append((audience, cookieValues(headers, name)))
-                    break
-        return found
+        pairs = self._findPairs(headers[0])
+        for header in headers[1:]:
+            pairs += self._findPairs(header)
+        if len(pairs) == 1:
+            name, value = pairs[0]
+            return [(self._audiences[name], [value.rstrip(BLANKS)])]
+        return [
+            (audience, _candidates(value for found, value in pairs if found == name))
+            for name, audience in self._audiences.items()
+            if any(found == name for found, _ in pairs)
+        ]
 
     def line(self, audience: bytes, name: bytes, token: bytes) -> bytes:
         """
@@ -237,11 +261,20 @@ def cookieValues(headers: Iterable[bytes], name: bytes) -> list[bytes]:
     decoded, and a pair without a name has none, so that no other name can be
     made to look like this one (RFC 6265bis, 5.7 and 8.6).
     """
-    values = []
-    for header in headers:
-        for pair in header.split(b";"):
-            if name in pair:
-                found, equals, value = pair.strip(b" \t").partition(b"=")
-                if equals and found == name:
-                    values.append(value)
-    return values[:MAXIMUM_CANDIDATES]
+    findPairs = _finder([name])
+    return _candidates(value for header in headers for _, value in findPairs(header))
+
+
+def _finder(names: Iterable[bytes]) -> Callable[[bytes], list[tuple[bytes, bytes]]]:
+    """
+    What finds the pairs of these names in a header.
+    """
+    alternatives = b"|".join(re.escape(name) for name in names)
+    return re.compile(rb"(?:\A|;)[ \t]*(" + alternatives + rb")=([^;]*)").findall
+
+
+def _candidates(values: Iterable[bytes]) -> list[bytes]:
+    """
+    Those of some values that are tried.
+    """
+    return [value.rstrip(BLANKS) for value in values][:MAXIMUM_CANDIDATES]

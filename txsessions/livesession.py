@@ -132,7 +132,8 @@ class LiveSession(StoredSession):
         if self._isOver:
             raise AlreadyCalled
         now = self._seconds()
-        self.lastModified = max(self.lastModified, now)
+        if now > self.lastModified:
+            self.lastModified = now
 
     def startCheckingExpiration(self) -> None:
         """

@@ -6,8 +6,14 @@ itself.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from twisted.web.http_headers import Headers
+
+from .headers import kept, rawHeader
+
+_PURPOSE: Final = kept(b"sec-purpose")
+_MODE: Final = kept(b"sec-fetch-mode")
 
 
 def isPrefetch(headers: Headers) -> bool:
@@ -15,9 +21,8 @@ def isPrefetch(headers: Headers) -> bool:
     Whether a browser fetches a page before anybody wants to see it (Fetch
     standard, C{Sec-Purpose}).
     """
-    if not headers.hasHeader(b"sec-purpose"):
-        return False
-    return any(b"prefetch" in value for value in headers.getRawHeaders(b"sec-purpose", ()))
+    purposes = rawHeader(headers, _PURPOSE)
+    return purposes is not None and any(b"prefetch" in purpose for purpose in purposes)
 
 
 def isNavigation(headers: Headers) -> bool:
@@ -25,7 +30,7 @@ def isNavigation(headers: Headers) -> bool:
     Whether a browser loads a page, and not a part of one (Fetch Metadata,
     C{Sec-Fetch-Mode}); also what does not say.
     """
-    modes = headers.getRawHeaders(b"sec-fetch-mode")
+    modes = rawHeader(headers, _MODE)
     return modes is None or b"navigate" in modes
 
 

@@ -9,9 +9,12 @@ from typing import Final
 
 from twisted.web.http_headers import Headers
 
+from .headers import kept
+
 _SHARING: Final = (b"public", b"s-maxage")
 
-_VARY, _CACHE_CONTROL = Headers({b"vary": [b""], b"cache-control": [b""]})._rawHeaders
+_VARY: Final = kept(b"vary")
+_CACHE_CONTROL: Final = kept(b"cache-control")
 
 _findMembers = re.compile(rb'(?:[^,"]|"(?:[^"\\]|\\.)*"?)+').findall
 

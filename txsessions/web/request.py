@@ -16,6 +16,7 @@ from ..errors import SessionNotFound
 from ..session import currentRequest
 from ..token import INSECURE
 from .caching import keepPrivate
+from .headers import kept, rawHeader
 from .held import HeldResponse, isTemporary
 from .visit import Visit
 from .visiting import VisitingRequest, firstError
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     _Request = server.Request
 else:
     _Request = object
+
+_COOKIE: Final = kept(b"cookie")
 
 KEPT_HERE: Final = (
     "_visits",
@@ -61,9 +64,9 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
             super().process()
             return
         self._broughtBy = site
-        headers = self.requestHeaders.getRawHeaders(b"cookie")
+        cookies = rawHeader(self.requestHeaders, _COOKIE)
         try:
-            waiting = None if headers is None else self._bringSessions(site, headers)
+            waiting = None if cookies is None else self._bringSessions(site, cookies)
         except Exception:
             self._notLoaded(Failure())
             return
@@ -258,8 +261,6 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
 
         @return: What to wait for, if anything.
         """
-        if self._isAllSaved():
-            return None
         commits = self._commits()
         if len(commits) < 2:
             return commits[0].addErrback(_ended) if commits else None

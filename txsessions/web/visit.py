@@ -62,10 +62,7 @@ class Visit:
         Whether another process may end the session soon, unless it is told of a
         touch.
         """
-        manager = self._site.sessionManager
-        if manager.isOwner:
-            return False
-        session = self.brought or self.session
+        session, manager = self.brought or self.session, self._site.sessionManager
         return (
             isinstance(session, Session)
             and session.isStored()
@@ -123,6 +120,8 @@ class Visit:
         session = self.session
         if not isinstance(session, Session):
             return self._ended()
+        if not self.former and session.isSettled():
+            return []
         if isClientGone and self._isNew and not session.isStored():
             return self._ended()
         return [session, *self._ended()] if self.former else [session]

@@ -63,8 +63,7 @@ class VisitingRequest(_Request):
         """
         isActivity = self.isActivity
         if isActivity is None:
-            site = self._broughtBy or self._sessionSite()
-            paths = getattr(site, "passivePaths", ())
+            paths = getattr(self._sessionSite(), "passivePaths", ())
             isActivity = self.isActivity = not (
                 isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
             )
@@ -78,6 +77,10 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
+        site = self._sessionSite()
+        if site is None or site.sessionManager.isOwner:
+            # Only another process could end it.
+            return None
         waiting: list[Deferred[None]] = []
         for visit in visits.values():
             if visit.isClose() and self.countsAsActivity():
@@ -204,24 +207,14 @@ class VisitingRequest(_Request):
                 return site
         return None
 
-    def _isAllSaved(self) -> bool:
-        """
-        Whether there is surely nothing to save.
-        """
-        for visit in (self._visits or {}).values():
-            session = visit.session
-            if visit.former:
-                return False
-            if session is not None and not (isinstance(session, Session) and session.isSettled()):
-                return False
-        return True
-
     def _commits(self, isClientGone: bool = False) -> list[Deferred[None]]:
         """
         Begin to save what has changed.
         """
-        commits = []
-        for visit in (self._visits or {}).values():
+        commits: list[Deferred[None]] = []
+        if self._visits is None:
+            return commits
+        for visit in self._visits.values():
             for session in visit.toCommit(isClientGone):
                 try:
                     commit = session.pendingCommit()

@@ -1,0 +1,26 @@
+"""
+Headers by the names under which L{Headers} keeps them.
+
+To make such a name out of another one is most of the work of looking for a header;
+for those that are looked for at every request it is done once.
+"""
+
+from __future__ import annotations
+
+from twisted.web.http_headers import Headers
+
+
+def kept(name: bytes) -> bytes:
+    """
+    The name under which L{Headers} keeps a header.
+    """
+    return next(iter(Headers({name: [b""]})._rawHeaders))
+
+
+def rawHeader(headers: Headers, name: bytes) -> list[bytes] | None:
+    """
+    The values of a header; C{None} if there is none.
+
+    @param name: As L{kept} gives it.
+    """
+    return headers._rawHeaders.get(name)
