@@ -21,6 +21,7 @@ from txsessions.patience import Patience, PatientStore
 from txsessions.record import Change, Record
 from txsessions.stores.memory import MemoryStore
 from txsessions.testing import FailingStore, HangingStore
+from txsessions.waiting import Waiting
 
 SID = "00112233445566778899aabbccddeeff"
 
@@ -153,6 +154,55 @@ class TestPatience:
             turns += 1
             assert len(told) - before <= BATCH
         assert (len(told), turns) == (10 * BATCH, 10)
+
+    def test_sameDeferred(self) -> None:
+        """
+        What may fail before its result is there is waited for as it is: each for its own time
+        and no longer, while the others go on waiting.
+        """
+        clock = Clock()
+        patience = Patience(clock, 10.0)
+        first, second = Waiting[int](), Waiting[int]()
+        assert patience.wait(first) is first
+        clock.advance(4.0)
+        assert patience.wait(second) is second
+        results = [outcomes(first), outcomes(second)]
+        clock.advance(5.75)
+        assert results == [[], []]
+        clock.advance(0.25)
+        assert isinstance(results[0][0], StoreTimedOut) and not results[1]
+        clock.advance(4.0)
+        assert isinstance(results[1][0], StoreTimedOut)
+        assert not clock.getDelayedCalls()
+
+    def test_sameDeferredInTime(self) -> None:
+        """
+        One that has its result in time is left alone, and forgotten; there is one delayed call
+        for all, which is not set anew for each.
+        """
+        clock = Clock()
+        patience = Patience(clock, 10.0)
+        for number in range(1000):
+            waiting = Waiting[int]()
+            patience.wait(waiting)
+            waiting.callback(number)
+            assert len(clock.getDelayedCalls()) == len(patience._waiting) == 1
+        clock.advance(10.0)
+        assert not clock.getDelayedCalls()
+
+    def test_rests(self) -> None:
+        """
+        Nothing is left behind where nothing waits any more.
+        """
+        clock = Clock()
+        patience = Patience(clock, 10.0)
+        waiting = Waiting[None]()
+        patience.wait(waiting)
+        patience.rest()
+        assert patience.pending() == [waiting] and len(clock.getDelayedCalls()) == 1
+        waiting.callback(None)
+        patience.rest()
+        assert not patience.pending() and not clock.getDelayedCalls()
 
     @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 50)), max_size=20))
     def test_anyAnswers(self, plan: list[tuple[int, int]]) -> None:

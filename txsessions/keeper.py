@@ -19,7 +19,7 @@ from .errors import (
     UnknownKey,
     VersionConflict,
 )
-from .record import NOTHING, Change, Record, after, mergedAttributes
+from .record import NOTHING, Change, Record, after
 from .tracked import Tracked, recordOf, takeOver
 
 MAXIMUM_COLLISIONS: Final = 5
@@ -96,7 +96,10 @@ class Keeper:
             it settles no later ones; C{None}: as many as there are.
         """
         before = self.record
-        if before is None or record.version >= before.version:
+        if before == record:
+            # As it usually is where no other process has the session.
+            self.isExact = doubts in (None, self.doubts)
+        elif before is None or record.version >= before.version:
             self._accept(record)
             self.isExact = doubts in (None, self.doubts)
 
@@ -179,14 +182,17 @@ class Keeper:
 
         @return: What to wait for; C{None} when it is done already.
         """
+        record = self.stored()
         answer = self._store.saveSession(change)
         if answer.called and not answer.paused and not isinstance(answer.result, Failure):
             self._saved(answer.result, change)
             return None
-        self._sent = change
-        self._tellStored(mergedAttributes(self.stored().attributes, change), _namesIn(change))
+        self._sent, told = change, None
+        if not change.isTouch:
+            told = after(record, change, record.version + 1)
+            self._tellStored(told.attributes, _namesIn(change))
         done: Deferred[None] = answer.addCallbacks(
-            self._saved, self.refused, callbackArgs=(change,)
+            self._saved, self.refused, callbackArgs=(change, record, told)
         )
         return done
 
@@ -230,12 +236,24 @@ class Keeper:
         assert self.record is not None, "the session is not stored yet"
         return self.record
 
-    def _saved(self, version: int, change: Change) -> None:
+    def _saved(
+        self,
+        version: int,
+        change: Change,
+        before: Record | None = None,
+        told: Record | None = None,
+    ) -> None:
         """
         A change was applied.
+
+        @param before: What was known to be stored when it was sent.
+        @param told: What the parts of the session were told then to be on its way;
+            C{None}: they were told nothing.
         """
         record, self._sent = self.stored(), None
-        if change.isTouch:
+        if told is not None and record is before and version == told.version:
+            self.record = told
+        elif change.isTouch:
             self.isExact = self.isExact and version <= record.version
             self.record = after(record, change, record.version)
         elif version <= record.version:

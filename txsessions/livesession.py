@@ -132,8 +132,7 @@ class LiveSession(StoredSession):
         if self._isOver:
             raise AlreadyCalled
         now = self._seconds()
-        if now > self.lastModified:
-            self.lastModified = now
+        self.lastModified = max(self.lastModified, now)
 
     def startCheckingExpiration(self) -> None:
         """

@@ -127,7 +127,10 @@ class ManagedStore:
         saving = self._store.saveSession(change)
         if change.verifier is UNCHANGED or not self._told.isHeard:
             return saving
-        return saving.addCallback(self._reworked, change)
+        # It is told also if nobody waits for it any more.
+        told: Deferred[int] = Deferred()
+        saving.chainDeferred(told)
+        return told.addCallback(self._reworked, change)
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

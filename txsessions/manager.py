@@ -302,14 +302,22 @@ class SessionManager(Custody):
                 return record
             return superseded
 
-        def noRecord(failure: Failure) -> Any:
-            failure.trap(SessionEnded, CorruptRecord)
-            if isinstance(failure.value, SessionEnded):
-                return ended(failure.value.reason)
-            self._log.error("{error}", error=failure.value)
-            return None
+        loading = self.store.loadSession(token.sid)
+        return loading.addCallbacks(check, self.noRecord, errbackArgs=(ended,))
 
-        return self.store.loadSession(token.sid).addCallbacks(check, noRecord)
+    def noRecord(self, failure: Failure, ended: Callable[[str], Any]) -> Any:
+        """
+        What is found where a store gives no record.
+
+        @param ended: As L{load} takes it.
+        @return: What C{ended} gives; C{None} for a damaged record, which is
+            reported; any other failure goes on.
+        """
+        failure.trap(SessionEnded, CorruptRecord)
+        if isinstance(failure.value, SessionEnded):
+            return ended(failure.value.reason)
+        self._log.error("{error}", error=failure.value)
+        return None
 
 
 def _positive(name: str, seconds: float | None) -> float | None:

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, TypeVar
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
@@ -19,6 +19,7 @@ from .lifetime import REVOKED
 from .limit import SessionLimit
 from .record import Change, Record
 from .stores.claim import Ending, LogIn
+from .waiting import Waiting
 
 T = TypeVar("T")
 
@@ -46,8 +47,10 @@ class Patience:
     """
     Waits for Deferreds, each for the same time and no longer.
 
-    The one that waits too long fails with L{StoreTimedOut}; the Deferred of the
-    store is left alone, since a write that is under way cannot be called back.
+    The one that waits too long fails with L{StoreTimedOut}.  That is another
+    Deferred than that of the store, which is left alone, since a write that is
+    under way cannot be called back; but where the store's is a L{Waiting} it is
+    the same, and that it has its result is noticed only when the next one comes.
     There is one delayed call for all that wait.
 
     @ivar _waiting: When each will have waited too long, in seconds on the
@@ -64,18 +67,41 @@ class Patience:
         """
         Wait for this answer.
 
-        @return: The same Deferred if it has fired, or another one that fires
-            as it does, or fails with L{StoreTimedOut}.
+        @return: A Deferred that fires as this does, or fails with
+            L{StoreTimedOut}; the same one if it has fired, or is a L{Waiting}.
         """
         if answer.called and not answer.paused:
             return answer
-        waiting: Deferred[T] = Deferred()
-        # Before anybody goes on who may want to find nothing left behind.
-        waiting.addBoth(self._told)
-        self._waiting.append((self._clock.seconds() + self._seconds, waiting))
-        answer.addBoth(self._answered, waiting)
-        self._arm()
+        queue = self._waiting
+        while queue and queue[0][1].called:
+            queue.popleft()
+        waiting = answer
+        if not isinstance(answer, Waiting):
+            waiting = Deferred()
+            # Before anybody goes on who may want to find nothing left behind.
+            waiting.addBoth(self._told)
+            answer.addBoth(self._answered, waiting)
+        queue.append((self._clock.seconds() + self._seconds, waiting))
+        if self._call is None:
+            self._arm()
         return waiting
+
+    def pending(self) -> list[Waiting[Any]]:
+        """
+        Those that have not fired, and are not others than those of the store.
+        """
+        return [each for _, each in self._waiting if isinstance(each, Waiting) and not each.called]
+
+    def rest(self) -> None:
+        """
+        Leave nothing behind, if nothing waits.
+        """
+        queue = self._waiting
+        while queue and queue[0][1].called:
+            queue.popleft()
+        if not queue and self._call is not None:
+            self._call.cancel()
+            self._call = None
 
     def _answered(self, result: Any, waiting: Deferred[Any]) -> None:
         """
@@ -88,27 +114,15 @@ class Patience:
         """
         Somebody waits no longer.
         """
-        self._forget()
+        self.rest()
         return result
-
-    def _forget(self) -> None:
-        """
-        Watch no longer what has its answer.
-        """
-        queue = self._waiting
-        while queue and queue[0][1].called:
-            queue.popleft()
-        if not queue and self._call is not None:
-            self._call.cancel()
-            self._call = None
 
     def _arm(self) -> None:
         """
         Set the delayed call for the one that has waited longest.
         """
-        if self._waiting and self._call is None:
-            left = self._waiting[0][0] - self._clock.seconds()
-            self._call = self._clock.callLater(max(0.0, left), self._giveUp)
+        left = self._waiting[0][0] - self._clock.seconds()
+        self._call = self._clock.callLater(max(0.0, left), self._giveUp)
 
     def _giveUp(self) -> None:
         """
@@ -125,7 +139,10 @@ class Patience:
                 waiting.errback(
                     StoreTimedOut(f"the store has not answered for {self._seconds:g} seconds")
                 )
-        self._arm()
+        while queue and queue[0][1].called:
+            queue.popleft()
+        if queue and self._call is None:
+            self._arm()
 
 
 @implementer(ISessionStore, ISessionIndex, ISessionOwners)
@@ -135,7 +152,8 @@ class PatientStore:
 
     @ivar _store: The store that it asks, which also provides
         L{ISessionIndex} and L{ISessionOwners} if anybody asks for that.
-    @ivar _underWay: How many operations the store has not answered yet.
+    @ivar _underWay: How many operations the store has not answered yet, besides
+        those that wait in the same Deferred as the store's.
     @ivar _idle: Fires when that becomes 0; C{None} when nobody waits for it.
     """
 
@@ -218,13 +236,21 @@ class PatientStore:
 
         @return: A L{Deferred} that fires with L{None} when none is.
         """
-        if not self._underWay:
-            return succeed(None)
-        if self._idle is None:
-            self._idle = Deferred()
-        waiting: Deferred[None] = Deferred()
-        self._idle.chainDeferred(waiting)
-        return waiting
+        left = [
+            _fired(answer) for each in (self._writes, self._endings) for answer in each.pending()
+        ]
+        if self._underWay:
+            if self._idle is None:
+                self._idle = Deferred()
+            left.append(_fired(self._idle))
+        return gatherResults(left).addCallback(lambda _: None)
+
+    def rest(self) -> None:
+        """
+        Leave nothing behind where nothing waits.
+        """
+        for each in (self._reads, self._writes, self._endings):
+            each.rest()
 
     def _write(self, answer: Deferred[T], patience: Patience | None = None) -> Deferred[T]:
         """
@@ -232,10 +258,12 @@ class PatientStore:
 
         @param patience: How long; C{None}: as for most.
         """
-        if answer.called and not answer.paused:
-            return answer
+        if patience is None:
+            patience = self._writes
+        if isinstance(answer, Waiting) or (answer.called and not answer.paused):
+            return patience.wait(answer)
         self._underWay += 1
-        return (patience or self._writes).wait(answer.addBoth(self._written))
+        return patience.wait(answer.addBoth(self._written))
 
     def _written(self, result: T) -> T:
         """
@@ -246,3 +274,17 @@ class PatientStore:
             idle, self._idle = self._idle, None
             idle.callback(None)
         return result
+
+
+def _fired(answer: Deferred[Any]) -> Deferred[None]:
+    """
+    Fires with C{None} when another Deferred does, whatever becomes of it.
+    """
+    fired: Deferred[None] = Deferred()
+
+    def passOn(result: T) -> T:
+        fired.callback(None)
+        return result
+
+    answer.addBoth(passOn)
+    return fired

@@ -212,9 +212,12 @@ class Session(LiveSession):
             return self._afterEnding(self._ending)
         if self._unended is not None:
             return self.end(self._unended)
-        if self._stored() is None and self._manager is None:
-            return None
-        return self._track().pendingCommit()
+        tracker = self._tracker
+        if tracker is None:
+            if self._manager is None:
+                return None
+            tracker = self._track()
+        return tracker.pendingCommit()
 
     def _rework(
         self, sessionKey: str | Unchanged, authenticatedAt: float | None = None

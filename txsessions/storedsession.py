@@ -37,7 +37,8 @@ class StoredSession(server.Session):
         stored, and the browser told of it, only if there is something in it.
     @ivar _ending: What waits for the end that the store has not confirmed yet;
         C{None} when none is under way.
-    @ivar _opened: The verifier that C{uid} was found to open.
+    @ivar _opened: A token that was found to open it, and the verifier that it
+        did open; C{None} if none was.
     @ivar _unended: Why C{expire} was to end it, and could not.
     """
 
@@ -68,7 +69,7 @@ class StoredSession(server.Session):
         self._components: PersistentComponents | None = None
         self._ending: list[Deferred[None]] | None = None
         self._unended: str | None = None
-        self._opened: bytes | None = None
+        self._opened: tuple[bytes, bytes] | None = None
         self._tracker: Tracker | None = None
         self.created = self.lastModified = self._seconds()
 
@@ -134,12 +135,30 @@ class StoredSession(server.Session):
         record = self._stored()
         if record is None:
             return compare_digest(self.uid or b"", uid)
-        if self._opened is not record.verifier or not compare_digest(self.uid or b"", uid):
+        if not self.wasOpenedBy(uid, audience, record.verifier):
             token = parseAny(uid)
             if token is None or not matches(token, audience, record.verifier):
                 return False
-            self.uid, self._opened = uid, record.verifier
+            self.openedBy(uid, record.verifier)
         return True
+
+    def openedBy(self, uid: bytes, verifier: bytes) -> None:
+        """
+        This token was found to open it, by this verifier.
+        """
+        self.uid, self._opened = uid, (uid, verifier)
+
+    def wasOpenedBy(self, uid: bytes, audience: bytes, verifier: bytes) -> bool:
+        """
+        Whether this token has been found to open it before, by this verifier.
+        """
+        opened = self._opened
+        return (
+            opened is not None
+            and opened[1] == verifier
+            and self.audience == audience
+            and compare_digest(opened[0], uid)
+        )
 
     def isOpenTo(self, uid: bytes, audience: bytes, now: float) -> bool:
         """
@@ -151,12 +170,18 @@ class StoredSession(server.Session):
             return False
         return (
             tracker.keeper.isExact
-            and self._opened is tracker.keeper.record.verifier
-            and compare_digest(self.uid or b"", uid)
-            and self.audience == audience
-            and self.endReason is None
-            and now < self.lastModified + self.sessionTimeout
-            and (self.absoluteTimeout is None or now < self.created + self.absoluteTimeout)
+            and self.wasOpenedBy(uid, audience, tracker.keeper.record.verifier)
+            and self.isInTime(now)
+        )
+
+    def isInTime(self, moment: float) -> bool:
+        """
+        Whether it has not ended, and does not end by itself until a moment.
+        """
+        return (
+            self.endReason is None
+            and moment < self.lastModified + self.sessionTimeout
+            and (self.absoluteTimeout is None or moment < self.created + self.absoluteTimeout)
         )
 
     def isExact(self) -> bool:

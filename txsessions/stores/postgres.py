@@ -28,6 +28,7 @@ from ..interfaces import (
 )
 from ..lifetime import REVOKED
 from ..record import Change, Record
+from ..waiting import Waiting
 from .claim import Claim, Ending, LogIn
 from .journal import JournalEntry, checkObserver
 from .postgresserver.address import parse
@@ -142,7 +143,7 @@ class PostgresStore:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._crew.ask(sid, self._operations.load(sid, default))
+        return self._crew.ask(sid, self._operations.load(sid, default), Waiting())
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
@@ -154,7 +155,7 @@ class PostgresStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._crew.ask(change.sid, self._operations.save(change))
+        return self._crew.ask(change.sid, self._operations.save(change), Waiting())
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

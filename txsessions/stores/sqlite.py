@@ -26,6 +26,7 @@ from ..interfaces import (
 )
 from ..lifetime import REVOKED
 from ..record import Change, Record
+from ..waiting import Waiting
 from .claim import Claim, Ending, LogIn
 from .journal import JournalEntry, checkObserver
 from .sqlitefile.batch import Batches, Request, parts
@@ -126,7 +127,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._worker.submit(Request(Rows.load, (sid, default), False, sid))
+        return self._worker.submit(Request(Rows.load, (sid, default), False, sid), Waiting())
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
@@ -138,7 +139,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._worker.submit(Request(Rows.save, (change,), True, change.sid))
+        return self._worker.submit(Request(Rows.save, (change,), True, change.sid), Waiting())
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

@@ -92,11 +92,12 @@ class Worker(Generic[R]):
         self._isRunning = False
         self._stopping: list[Deferred[None]] = []
 
-    def submit(self, request: R) -> Deferred[Any]:
+    def submit(self, request: R, outcome: Deferred[Any] | None = None) -> Deferred[Any]:
         """
         Have a request done.  One whose Deferred is cancelled is done all the
         same.
 
+        @param outcome: A new one to return, such as a L{Waiting}; C{None}: any.
         @return: A L{Deferred} that fires with the outcome; and fails with
             what the store's function gave or raised, or with
             L{StoreUnavailable} when too much is under way.
@@ -107,7 +108,8 @@ class Worker(Generic[R]):
                     f"{self._name} is {self._underWay} requests behind; it takes no more for now"
                 )
             )
-        outcome: Deferred[Any] = Deferred()
+        if outcome is None:
+            outcome = Deferred()
         self._underWay += 1
         self._put((request, outcome))
         self._start()

@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from typing import Any
 
-NAMES = ("code", "code_message", "etag", "lastModified")
+from .headers import copied
 
 
 class Head:
     """
     What a handler has said of a response's headers until a certain moment.
 
-    @ivar _facts: The attributes of the request that are values.
+    @ivar _facts: Its C{code}, C{code_message}, C{etag} and C{lastModified}.
     @ivar _headers: Its C{responseHeaders}.
     @ivar _cookies: Its C{cookies}.
     """
@@ -21,15 +21,14 @@ class Head:
     __slots__ = ("_cookies", "_facts", "_headers")
 
     def __init__(self, request: Any) -> None:
-        self._facts = [getattr(request, name) for name in NAMES]
-        self._headers = request.responseHeaders.copy()
+        self._facts = (request.code, request.code_message, request.etag, request.lastModified)
+        self._headers = copied(request.responseHeaders)
         self._cookies = list(request.cookies)
 
     def restore(self, request: Any) -> None:
         """
         Take back what was said later.
         """
-        for name, fact in zip(NAMES, self._facts, strict=True):
-            setattr(request, name, fact)
+        request.code, request.code_message, request.etag, request.lastModified = self._facts
         request.responseHeaders = self._headers
         request.cookies = self._cookies

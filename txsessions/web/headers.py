@@ -24,3 +24,12 @@ def rawHeader(headers: Headers, name: bytes) -> list[bytes] | None:
     @param name: As L{kept} gives it.
     """
     return headers._rawHeaders.get(name)
+
+
+def copied(headers: Headers) -> Headers:
+    """
+    A copy that has what these have now.
+    """
+    copy = Headers()
+    copy._rawHeaders = {name: values[:] for name, values in headers._rawHeaders.items()}
+    return copy

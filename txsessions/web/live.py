@@ -69,6 +69,13 @@ class LiveSessions(MutableMapping[bytes, Any]):
         """
         return self._kept.get(str(token[: 2 * SID_BYTES], "latin-1"))
 
+    @property
+    def hasOthers(self) -> bool:
+        """
+        Whether there are any that no public handle finds.
+        """
+        return bool(self._others)
+
     def keep(self, session: Any) -> None:
         """
         Somebody uses a session.

@@ -14,8 +14,9 @@ from twisted.python.failure import Failure
 
 from .. import lifetime
 from ..manager import SessionManager
+from ..record import Record
 from ..session import Session
-from ..token import Token, parse, parseAny, sidOf
+from ..token import Token, matches, parse, parseAny, sidOf
 
 
 class Superseded(Enum):
@@ -108,16 +109,15 @@ class SessionLookup:
         """
         The live session that one token opens; as L{find}.
         """
-        sessions = self._site.sessions
-        live = sessions.bySid(sidOf(value))
+        sessions, token = self._site.sessions, self._parse(value)
+        live = sessions.bySid(sidOf(value) if token is None else token.sid)
         if live is None:
-            other = sessions.get(value)
+            other = sessions.get(value) if sessions.hasOthers else None
             if other is not None:
                 return other if getattr(other, "audience", audience) == audience else None
         elif self._isAllKnown(live):
             return self._ifOpened(live, value, audience)
-        token = self._parse(value)
-        return None if token is None else self._load(token, value, audience)
+        return None if token is None else self._load(token, value, audience, live)
 
     def _isAllKnown(self, live: Session) -> bool:
         """
@@ -145,41 +145,68 @@ class SessionLookup:
             return Ended(reason)
         return live
 
-    def _load(self, token: Token, value: bytes, audience: bytes) -> Any:
+    def _load(self, token: Token, value: bytes, audience: bytes, live: Session | None) -> Any:
         """
         The live session, as the store has it; as L{find}.
+
+        @param live: What this process has of it, if anything.
         """
-        live = self._site.sessions.bySid(token.sid)
         doubts = 0 if live is None else live.doubts
-        loading = self._site.sessionManager.load(token, audience, SUPERSEDED, Ended)
-        loading.addCallback(self._adopt, value, audience, doubts)
+        loading = self._site.sessionManager.store.loadSession(token.sid)
+        loading.addCallbacks(
+            self._loaded,
+            self._notLoaded,
+            callbackArgs=(token, value, audience, doubts),
+            errbackArgs=(token, value, audience),
+        )
         if loading.called and not loading.paused and not isinstance(loading.result, Failure):
             return loading.result
         return loading
 
-    def _adopt(self, record: Any, value: bytes, audience: bytes, doubts: int) -> Any:
+    def _loaded(
+        self, record: Record | None, token: Token, value: bytes, audience: bytes, doubts: int
+    ) -> Any:
         """
         Make, or bring up to date, the live session of a loaded record.
         """
         site = self._site
-        if record is None or _isFormer(record):
-            live = site.sessions.bySid(sidOf(value))
-            if live is not None and not live.isStored():
-                return self._ifOpened(live, value, audience)
-            if live is not None and live.uid == value:
-                site.recheck(live)
-            return record
+        live = site.sessions.bySid(token.sid)
+        if record is None:
+            return self._none(None, live, value, audience)
+        wasOpened = live is not None and live.wasOpenedBy(value, audience, record.verifier)
+        if not (wasOpened or matches(token, audience, record.verifier)):
+            return self._none(SUPERSEDED, live, value, audience)
         session = site.adoptRecord(value, record, doubts)
         if session is None:
             return None
         session.audience = audience
+        if session.isInTime(site.sessionManager.clock.seconds()):
+            return session
         if session.endReason is not None:
             return self._ended(session, session.endReason)
         reason = self._expired(session)
-        if reason is not None:
-            site.sessionDue(session)
-            return Ended(reason)
-        return session
+        if reason is None:
+            return session
+        site.sessionDue(session)
+        return Ended(reason)
+
+    def _notLoaded(self, failure: Failure, token: Token, value: bytes, audience: bytes) -> Any:
+        """
+        The store says that there is no session any more, or cannot answer.
+        """
+        found = self._site.sessionManager.noRecord(failure, Ended)
+        return self._none(found, self._site.sessions.bySid(token.sid), value, audience)
+
+    def _none(self, found: Any, live: Session | None, value: bytes, audience: bytes) -> Any:
+        """
+        The token opens no session in the store; one that is not stored yet it
+        may open.
+        """
+        if live is not None and not live.isStored():
+            return self._ifOpened(live, value, audience)
+        if live is not None and live.uid == value:
+            self._site.recheck(live)
+        return found
 
     def _ended(self, session: Session, reason: str) -> Any:
         """

@@ -266,12 +266,13 @@ class SessionSiteMixin(_Site):
             session = None
         if session is not None:
             session.refresh(record, doubts)
-            session.uid = uid
+            session.openedBy(uid, record.verifier)
             return session
         session = self.sessionFactory(self, uid)
         if not isinstance(session, Session):
             return None
         session.restore(record)
+        session.openedBy(uid, record.verifier)
         self.sessions[uid] = session
         session.watch()
         return session

@@ -12,7 +12,7 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.python.failure import Failure
 
 from ..errors import CookieTooLate, SessionNotFound
-from ..lifetime import deadline, lastCall
+from ..lifetime import MARGIN, deadline, lastCall
 from ..livesession import GONE
 from ..session import Session
 from .activity import isNavigation
@@ -62,12 +62,11 @@ class Visit:
         Whether another process may end the session soon, unless it is told of a
         touch.
         """
-        session, manager = self.brought or self.session, self._site.sessionManager
-        return (
-            isinstance(session, Session)
-            and session.isStored()
-            and manager.clock.seconds() > lastCall(session)
-        )
+        session = self.brought or self.session
+        if not isinstance(session, Session):
+            return False
+        now = self._site.sessionManager.clock.seconds()
+        return not session.isInTime(now + MARGIN) and session.isStored() and now > lastCall(session)
 
     def touchInTime(self) -> Deferred[None]:
         """

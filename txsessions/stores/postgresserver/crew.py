@@ -10,9 +10,9 @@ from zlib import crc32
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 
+from ...patience import Patience
 from ..worker import Worker
 from .line import Line, Steps
-from .overdue import Overdue
 
 T = TypeVar("T")
 
@@ -32,8 +32,8 @@ class Crew:
     @ivar _lines: The lines.
     @ivar _workers: The threads.
     @ivar _seconds: How long anybody waits for an answer.
-    @ivar _overdue: What waits for a thread that hangs in the lookup of a
-        host's name, which knows no time-out.
+    @ivar _patience: Waits no longer than that for a thread that hangs in the
+        lookup of a host's name, which knows no time-out.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Crew:
         self._lines = [newLine() for _ in range(LINES)]
         self._seconds = seconds
         self._reactor = reactor
-        self._overdue: Overdue | None = None
+        self._patience: Patience | None = None
         self._workers = [Worker(label, line.perform, line.finish, reactor) for line in self._lines]
 
     @property
@@ -61,11 +61,14 @@ class Crew:
             self._reactor = reactor
         return self._reactor
 
-    def ask(self, key: str, operation: Steps[T]) -> Deferred[T]:
+    def ask(
+        self, key: str, operation: Steps[T], answer: Deferred[Any] | None = None
+    ) -> Deferred[T]:
         """
         Have an operation carried out, after all those before it with the same
         key.
 
+        @param answer: As L{Worker.submit} takes it.
         @return: A L{Deferred} that fires with what it returns; and fails with
             what it raises, and with
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>}.
@@ -75,11 +78,9 @@ class Crew:
         if not outage.admits():
             operation.close()
             return fail(outage.error())
-        if self._overdue is None:
-            self._overdue = Overdue(self.reactor, self._seconds)
-        answer = self._workers[place].submit(operation)
-        self._overdue.watch(answer)
-        return answer
+        if self._patience is None:
+            self._patience = Patience(self.reactor, self._seconds)
+        return self._patience.wait(self._workers[place].submit(operation, answer))
 
     def close(self) -> Deferred[None]:
         """
@@ -93,5 +94,5 @@ class Crew:
         """
         All threads have ended.
         """
-        if self._overdue is not None:
-            self._overdue.rest()
+        if self._patience is not None:
+            self._patience.rest()

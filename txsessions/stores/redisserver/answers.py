@@ -15,12 +15,13 @@ from twisted.internet.defer import Deferred
 from ...errors import SessionEnded, SessionNotFound, StoreUnavailable, VersionConflict
 from ...redis.connection import Answer
 from ...redis.errors import ServerError
+from ...waiting import Waiting
 from ..servertime import ServerTime
 from .fields import Damaged, fromFields
 from .refusal import meaningOf
 
 
-class StoreAnswer(Answer):
+class StoreAnswer(Waiting[Any], Answer):
     """
     What a store answers about one session.
 

@@ -36,9 +36,9 @@ class GatedLine:
         self._process = process
         self._gates = gates
 
-    def submit(self, operation: Any) -> Deferred[Any]:
+    def submit(self, operation: Any, outcome: object = None) -> Deferred[Any]:
         """
-        See L{Worker.submit}.
+        See L{Worker.submit}.  It gives a Deferred of its own.
         """
         return Deferred.fromCoroutine(self._carryOut(operation))
 

@@ -33,9 +33,9 @@ class ThreadlessWorker:
         self._step = step or (lambda what, proceed: maybeDeferred(proceed))
         self._nameOf = nameOf
 
-    def submit(self, request: Any) -> Deferred[Any]:
+    def submit(self, request: Any, outcome: object = None) -> Deferred[Any]:
         """
-        See L{Worker.submit}.
+        See L{Worker.submit}.  It gives a Deferred of its own.
         """
         return self._step(self._nameOf(request), lambda: self.perform(request))
 
