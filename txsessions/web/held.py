@@ -46,12 +46,14 @@ class HeldResponse(_Request):
         it says is not true.
     """
 
+    __slots__ = ()
+
     _log = Logger()
-    _isGuarded = False
-    _gate: Gate | None = None
-    _head: Head | None = None
-    _isToClose = False
-    _isRefused = False
+    _isGuarded: bool
+    _gate: Gate | None
+    _head: Head | None
+    _isToClose: bool
+    _isRefused: bool
 
     def write(self, data: bytes) -> None:
         """

@@ -30,20 +30,6 @@ else:
 
 _COOKIE: Final = kept(b"cookie")
 
-KEPT_HERE: Final = (
-    "_visits",
-    "_gate",
-    "_isGuarded",
-    "_head",
-    "_broughtBy",
-    "_isRefused",
-    "_isToClose",
-    "isActivity",
-)
-"""
-What a request does not take along when it is sent to another process.
-"""
-
 
 class SessionRequestMixin(VisitingRequest, HeldResponse):
     """
@@ -52,7 +38,28 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
     the request's class.
     """
 
+    # Not among the attributes of the instance: with more than thirty of these Python
+    # keeps them in a table of its own for each instance, and finds all of them slower.
+    __slots__ = (
+        "_broughtBy",
+        "_gate",
+        "_head",
+        "_isGuarded",
+        "_isRefused",
+        "_isToClose",
+        "_visits",
+        "_wasActivity",
+    )
+
     _log = Logger()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """
+        See the request's class.
+        """
+        self._visits = self._broughtBy = self._wasActivity = self._gate = self._head = None
+        self._isGuarded = self._isToClose = self._isRefused = False
+        super().__init__(*args, **kwargs)
 
     def process(self) -> None:
         """
@@ -193,15 +200,6 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         For L{twisted.web.distrib}: at the other end it is a stock request.
         """
         return b"twisted.web.server.Request"
-
-    def getStateToCopyFor(self, issuer: Any) -> dict[str, Any]:
-        """
-        For L{twisted.web.distrib}: its sessions stay here.
-        """
-        state = super().getStateToCopyFor(issuer)
-        for name in KEPT_HERE:
-            state.pop(name, None)
-        return state
 
     def _processNow(self) -> None:
         """

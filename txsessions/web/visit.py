@@ -41,21 +41,33 @@ class Visit:
         request's for now, or C{None}.
     """
 
-    brought: Any = None
-    isSuperseded = False
-    endReason: str | None = None
-    isStale = False
-    session: Any = None
-    wasLookedAt = False
-    former: tuple[Any, ...] = ()
-    _isNew = False
-    _isOver = False
-    _line: bytes | None = None
+    __slots__ = (
+        "__weakref__",
+        "_audience",
+        "_hasCookie",
+        "_isNew",
+        "_isOver",
+        "_line",
+        "_site",
+        "brought",
+        "endReason",
+        "former",
+        "isStale",
+        "isSuperseded",
+        "session",
+        "wasLookedAt",
+    )
 
     def __init__(self, site: Any, audience: bytes, hasCookie: bool) -> None:
         self._site = site
         self._audience = audience
         self._hasCookie = hasCookie
+        self.brought: Any = None
+        self.session: Any = None
+        self.former: tuple[Any, ...] = ()
+        self.endReason: str | None = None
+        self._line: bytes | None = None
+        self.isSuperseded = self.isStale = self.wasLookedAt = self._isNew = self._isOver = False
 
     def isClose(self) -> bool:
         """

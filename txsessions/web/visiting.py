@@ -36,13 +36,18 @@ class VisitingRequest(_Request):
         C{passivePaths}.
     @ivar _visits: What the request has to do with sessions, by audience; made
         when it has.
+    @ivar _wasActivity: What C{isActivity} was found to be, where it is C{None};
+        C{None} until somebody asks.
     @ivar _broughtBy: The site that has looked for the sessions of the request's
         cookies; C{None} if none has.
     """
 
+    __slots__ = ()
+
     isActivity: bool | None = None
-    _visits: dict[bytes, Visit] | None = None
-    _broughtBy: Any = None
+    _visits: dict[bytes, Visit] | None
+    _broughtBy: Any
+    _wasActivity: bool | None
 
     def isSecure(self) -> bool:
         """
@@ -63,8 +68,10 @@ class VisitingRequest(_Request):
         """
         isActivity = self.isActivity
         if isActivity is None:
+            isActivity = self._wasActivity
+        if isActivity is None:
             paths = getattr(self._sessionSite(), "passivePaths", ())
-            isActivity = self.isActivity = not (
+            isActivity = self._wasActivity = not (
                 isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
             )
         return isActivity
