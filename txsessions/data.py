@@ -121,17 +121,16 @@ class SessionData(MutableMapping[str, Any]):
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A value inside of a container cannot be kept.
         """
-        if not self.isTouched:
-            return {}, set()
         texts = self._texts
         changed = {}
+        # Names are the same objects in all sessions, of which there may be a million.
         for key, text in self._assigned.items():
             if texts.get(key) != text:
-                changed[_nameOf(key)] = text
+                changed[intern(PREFIX + key)] = text
         for key in self._containers:
             value = self._values[key]
             if key not in texts or not isText(texts[key], value):
-                changed[_nameOf(key)] = encode(key, value, self._limits)
+                changed[intern(PREFIX + key)] = encode(key, value, self._limits)
         if not self._removed:
             return changed, set()
         return changed, {PREFIX + key for key in self._removed if key in texts}
@@ -153,7 +152,10 @@ class SessionData(MutableMapping[str, Any]):
                 old, new = texts.get(key), attributes.get(name)
                 if old is not new:
                     self._keepSight(key, old, new)
-                    _put(texts, key, new)
+                    if new is None:
+                        texts.pop(key, None)
+                    else:
+                        texts[key] = new
 
     def _keepSight(self, key: str, old: bytes | None, new: bytes | None) -> None:
         """
@@ -228,24 +230,6 @@ class SessionData(MutableMapping[str, Any]):
         if type(value) in SCALARS:
             return self._assigned.get(key, stored) != stored
         return stored is None or not isText(stored, value)
-
-
-def _nameOf(key: str) -> str:
-    """
-    The name of the attribute that is a key: the same one for all sessions, of
-    which there may be a million in memory.
-    """
-    return intern(PREFIX + key)
-
-
-def _put(texts: dict[str, bytes], key: str, text: bytes | None) -> None:
-    """
-    Note the text of a key; C{None}: it has none.
-    """
-    if text is None:
-        texts.pop(key, None)
-    else:
-        texts[key] = text
 
 
 def _own(attributes: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -182,7 +182,8 @@ class Keeper:
 
         @return: What to wait for; C{None} when it is done already.
         """
-        record = self.stored()
+        record = self.record
+        assert record is not None, "the session is not stored yet"
         answer = self._store.saveSession(change)
         if answer.called and not answer.paused and not isinstance(answer.result, Failure):
             self._saved(answer.result, change)
@@ -250,7 +251,8 @@ class Keeper:
         @param told: What the parts of the session were told then to be on its way;
             C{None}: they were told nothing.
         """
-        record, self._sent = self.stored(), None
+        record, self._sent = self.record, None
+        assert record is not None, "the session is not stored yet"
         if told is not None and record is before and version == told.version:
             self.record = told
         elif change.isTouch:

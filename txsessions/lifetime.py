@@ -70,6 +70,15 @@ def deadline(lived: Lived) -> float:
     return min(idle, lived.created + lived.absoluteTimeout)
 
 
+def isInTime(lived: Lived, moment: float) -> bool:
+    """
+    Whether the session does not end by itself until a moment.
+    """
+    return moment < lived.lastModified + lived.sessionTimeout and (
+        lived.absoluteTimeout is None or moment < lived.created + lived.absoluteTimeout
+    )
+
+
 def endReason(lived: Lived, now: float) -> str | None:
     """
     Why the session has ended by itself at C{now}; C{None} while it lives.

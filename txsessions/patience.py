@@ -195,7 +195,8 @@ class PatientStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._write(self._store.saveSession(change))
+        answer = self._store.saveSession(change)
+        return answer if answer.called and not answer.paused else self._write(answer)
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

@@ -21,7 +21,7 @@ import attrs
 import msgspec
 
 from .errors import SessionEnded, VersionConflict
-from .lifetime import endReason
+from .lifetime import IDLE, endReason, isInTime
 
 
 class Unchanged(Enum):
@@ -183,10 +183,9 @@ def apply(record: Record, change: Change) -> Record:
         change.expectedVerifier, record.verifier
     ):
         raise VersionConflict(record.sid)
-    if change.lastModified is not None:
-        reason = endReason(record, change.lastModified)
-        if reason is not None:
-            raise SessionEnded(record.sid, reason)
+    touched = change.lastModified
+    if touched is not None and not isInTime(record, touched):
+        raise SessionEnded(record.sid, endReason(record, touched) or IDLE)
     return after(record, change, record.version if change.isTouch else record.version + 1)
 
 
@@ -196,7 +195,9 @@ def after(record: Record, change: Change, version: int) -> Record:
     """
     touched = change.lastModified
     idle, absolute = change.sessionTimeout, change.absoluteTimeout
-    before = record.lastModified
+    before, attributes = record.lastModified, record.attributes
+    if change.set or change.unset:
+        attributes = mergedAttributes(attributes, change)
     return Record(
         record.sid,
         record.verifier if change.verifier is UNCHANGED else change.verifier,
@@ -205,7 +206,7 @@ def after(record: Record, change: Change, version: int) -> Record:
         record.sessionTimeout if idle is UNCHANGED else idle,
         record.absoluteTimeout if absolute is UNCHANGED else absolute,
         record.sessionKey if change.sessionKey is UNCHANGED else change.sessionKey,
-        mergedAttributes(record.attributes, change),
+        attributes,
         version,
     )
 

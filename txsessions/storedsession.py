@@ -16,7 +16,7 @@ from twisted.web import server
 
 from .components import PersistentComponents
 from .data import SessionData
-from .lifetime import touchInterval
+from .lifetime import isInTime, touchInterval
 from .record import NOTHING, Record
 from .size import USUAL, SizeLimits
 from .token import matches, parseAny, sidOf
@@ -165,24 +165,25 @@ class StoredSession(server.Session):
         Whether a token opens it that has opened it before, and it is alive, as
         far as all of that shows at one look.  If not, it takes a closer one.
         """
-        tracker = self._tracker
-        if tracker is None or tracker.keeper.record is None:
+        tracker, opened = self._tracker, self._opened
+        if tracker is None or opened is None:
             return False
+        keeper = tracker.keeper
         return (
-            tracker.keeper.isExact
-            and self.wasOpenedBy(uid, audience, tracker.keeper.record.verifier)
-            and self.isInTime(now)
+            keeper.isExact
+            and keeper.record is not None
+            and opened[1] == keeper.record.verifier
+            and self.audience == audience
+            and compare_digest(opened[0], uid)
+            and self.endReason is None
+            and isInTime(self, now)
         )
 
     def isInTime(self, moment: float) -> bool:
         """
         Whether it has not ended, and does not end by itself until a moment.
         """
-        return (
-            self.endReason is None
-            and moment < self.lastModified + self.sessionTimeout
-            and (self.absoluteTimeout is None or moment < self.created + self.absoluteTimeout)
-        )
+        return self.endReason is None and isInTime(self, moment)
 
     def isExact(self) -> bool:
         """

@@ -39,6 +39,7 @@ class Tokens:
     Makes tokens; and the ids that people hold, which are the tokens themselves
     or, where there are keys, their sealed form.
 
+    @ivar isSealing: Whether what people hold is something else than the token.
     @ivar _idFactory: Makes ids of the application's own form, or C{None}.
     @ivar _sealer: Seals them, or C{None}.
     @ivar _isPlainTaken: Whether ids that were given out before there were keys
@@ -58,6 +59,7 @@ class Tokens:
         self._entropy = entropy
         self._idFactory = idFactory
         self._sealer = sealer
+        self.isSealing = sealer is not None
         self._isPlainTaken = isPlainTaken
         self._parse = parse if idFactory is None else parseAny
 
@@ -67,13 +69,6 @@ class Tokens:
         Whether the application makes the ids.
         """
         return self._idFactory is not None
-
-    @property
-    def isSealing(self) -> bool:
-        """
-        Whether what people hold is something else than the token.
-        """
-        return self._sealer is not None
 
     def new(self) -> bytes:
         """

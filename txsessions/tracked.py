@@ -212,10 +212,12 @@ def dueChangeOf(live: Tracked, record: Record) -> Change | None:
     grown so old that it has to be written; or C{None}.
     """
     change = changeOf(live, record)
+    if change is not None:
+        return change
     age = live.lastModified - record.lastModified
-    if change is None and age > 0 and age >= touchInterval(record.sessionTimeout):
+    if age > 0 and age >= touchInterval(record.sessionTimeout):
         return Change(record.sid, lastModified=live.lastModified)
-    return change
+    return None
 
 
 def takeOver(live: Tracked, record: Record, before: Record | None) -> None:

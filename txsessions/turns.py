@@ -43,7 +43,10 @@ class Turns:
             raise
         if isinstance(result, Deferred):
             return result.addBoth(self._end)
-        self._next()
+        if self._waiting:
+            self._next()
+        else:
+            self.isBusy = False
         return result
 
     def run(self, step: Callable[[], Deferred[T] | T]) -> Deferred[T]:

@@ -17,6 +17,8 @@ from ..manager import SessionManager
 from ..record import Record
 from ..session import Session
 from ..token import Token, matches, parse, parseAny, sidOf
+from ..tokens import Tokens
+from .visit import Visit
 
 
 class Superseded(Enum):
@@ -50,7 +52,7 @@ class SessionLookup:
     Finds the live session that a token opens.
 
     @ivar _site: The site whose sessions it finds.
-    @ivar _manager: The manager of the site, once that was asked for.
+    @ivar manager: The manager of the site, once that was asked for.
     @ivar _parse: Takes a token apart: only those of the stock form, unless the
         site makes its own.
     """
@@ -61,16 +63,17 @@ class SessionLookup:
             the site makes its own.
         """
         self._site = site
-        self._manager: SessionManager | None = None
+        self.manager: SessionManager | None = None
         self._parse = parseAny if acceptsAnyForm else parse
 
-    def find(self, values: Sequence[bytes], audience: bytes) -> Any:
+    def find(self, values: Sequence[bytes], audience: bytes, visit: Visit) -> Any:
         """
         The live session that the first of some tokens opens which opens any.
 
-        @param values: The tokens that the browser sent.
+        @param values: What the browser sent: tokens, sealed where that is done.
         @param audience: L{txsessions.token.SECURE} or
             L{txsessions.token.INSECURE}.
+        @param visit: Is told whether the cookie is stale.
         @return: The session; or C{None}; or L{SUPERSEDED}, when the token is
             that of a session which has got another one; or L{Ended}, when its
             session has ended and that is remembered; or a L{Deferred} that
@@ -78,15 +81,39 @@ class SessionLookup:
             L{StoreUnavailable<txsessions.errors.StoreUnavailable>} or
             L{UnknownKey<txsessions.errors.UnknownKey>}.
         """
+        manager = self.manager
+        if manager is None:
+            manager = self.manager = self._site.sessionManager
+        if manager.tokens.isSealing:
+            values = self._opened(manager.tokens, values, visit, audience)
         if not values:
             return None
-        manager = self._manager
-        if manager is None:
-            manager = self._manager = self._site.sessionManager
         if manager.isOwner:
             live = self._site.sessions.byToken(values[0])
             if live is not None and live.isOpenTo(values[0], audience, manager.clock.seconds()):
                 return live
+        return self._findAny(values, audience)
+
+    def _opened(
+        self, tokens: Tokens, values: Sequence[bytes], visit: Visit, audience: bytes
+    ) -> list[bytes]:
+        """
+        The tokens in what the browser sent, without what nobody of us has
+        sealed.
+        """
+        opened = []
+        for value in values:
+            token = tokens.open(value, audience)
+            if token is not None:
+                opened.append(token)
+                visit.isStale = not tokens.isCurrent(value)
+        return opened
+
+    def _findAny(self, values: Sequence[bytes], audience: bytes) -> Any:
+        """
+        The live session that the first of some tokens opens which opens any; as
+        L{find}.
+        """
         found, others = self._findOne(values[0], audience), values[1:]
         if not others:
             return found
@@ -100,7 +127,7 @@ class SessionLookup:
         """
         if not (found is None or _isFormer(found)):
             return found
-        other = self.find(values, audience)
+        other = self._findAny(values, audience)
         if isinstance(other, Deferred):
             return other.addCallback(_orElse, found)
         return _orElse(other, found)

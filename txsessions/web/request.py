@@ -47,6 +47,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         "_isGuarded",
         "_isRefused",
         "_isToClose",
+        "_mayBeClose",
         "_visits",
         "_wasActivity",
     )
@@ -58,7 +59,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         See the request's class.
         """
         self._visits = self._broughtBy = self._wasActivity = self._gate = self._head = None
-        self._isGuarded = self._isToClose = self._isRefused = False
+        self._isGuarded = self._isToClose = self._isRefused = self._mayBeClose = False
         super().__init__(*args, **kwargs)
 
     def process(self) -> None:
@@ -99,7 +100,9 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         visit = self._look(forceNotSecure)
         if visit is None:
             return super().getSession(sessionInterface, forceNotSecure)
-        session = visit.get(self)
+        session = visit.peek(self)
+        if session is None:
+            session = visit.begin(self)
         return session if sessionInterface is None else session.getComponent(sessionInterface)
 
     def peekSession(self, forceNotSecure: bool = False) -> Any:
@@ -133,7 +136,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         """
         if not getattr(resrc, "isActivity", True):
             self.isActivity = False
-        waiting = None if self._visits is None else self._touchInTime(self._visits)
+        waiting = self._touchInTime() if self._mayBeClose else None
         if waiting is None:
             super().render(resrc)
         else:
@@ -249,7 +252,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         visit = None if self._visits is None else self._visits.get(audience)
         if visit is None:
             visit = self._lateVisit(site, audience)
-        if not (self._isGuarded or self.finished or self._channel() is None):
+        if not (self._isGuarded or self.finished or getattr(self, "channel", None) is None):
             self._isGuarded = True
         return visit
 

@@ -103,23 +103,19 @@ class Visit:
                 return None
             self.session, isFirst = session, True
             self._hold(session, request)
-        if not self._use(session, request):
+        if not isinstance(session, Session):
+            isAlive = touched(session)
+        else:
+            if session.endReason is None and request.countsAsActivity():
+                session.touch()
+            isAlive = session.endReason is None
+        if not isAlive:
             self.former += (session,)
             self.endReason = getattr(session, "endReason", None)
             self.session = None
-        elif isFirst and self._site.sessionManager.reworkInterval is not None:
+        elif isFirst:
             self._renewIfOld(session, request)
         return self.session
-
-    def get(self, request: Any) -> Any:
-        """
-        The session, touched; a new one if there is none.
-
-        @raise CookieTooLate: The headers have left, so that the cookie of a new
-            session could not reach the browser.
-        """
-        session = self.peek(request)
-        return self._begin(request) if session is None else session
 
     def toCommit(self, isClientGone: bool = False) -> list[Session]:
         """
@@ -174,34 +170,19 @@ class Visit:
         The request is done.
         """
         self._isOver = True
-        if isinstance(self.session, Session):
-            self._leave(self.session, request)
-        for former in self.former and self._ended():
-            self._leave(former, request)
+        session = self.session
+        if isinstance(session, Session):
+            self._leave(session, request)
+        if self.former:
+            for former in self._ended():
+                self._leave(former, request)
 
-    def _use(self, session: Any, request: Any) -> bool:
+    def begin(self, request: Any) -> Any:
         """
-        Touch a session, unless this request does not count as activity.
+        Begin a new session, because there is none.
 
-        @return: Whether it is alive.
-        """
-        if not isinstance(session, Session):
-            return touched(session)
-        if session.endReason is None and request.countsAsActivity():
-            session.touch()
-        return session.endReason is None
-
-    def _renewIfOld(self, session: Any, request: Any) -> None:
-        """
-        Give a session another token, if it is time.  Only where a browser loads
-        a page: what belongs to the page is asked for with the new one then.
-        """
-        if isinstance(session, Session) and isNavigation(request.requestHeaders):
-            session.renewIfOld()
-
-    def _begin(self, request: Any) -> Any:
-        """
-        Begin a new session.
+        @raise CookieTooLate: The headers have left, so that the cookie of a new
+            session could not reach the browser.
         """
         if request.startedWriting:
             raise CookieTooLate(
@@ -223,6 +204,18 @@ class Visit:
         if not getattr(session, "isLate", False):
             self._setLine(line, request)
         return session
+
+    def _renewIfOld(self, session: Any, request: Any) -> None:
+        """
+        Give a session another token, if it is time.  Only where a browser loads
+        a page: what belongs to the page is asked for with the new one then.
+        """
+        if (
+            self._site.sessionManager.reworkInterval is not None
+            and isinstance(session, Session)
+            and isNavigation(request.requestHeaders)
+        ):
+            session.renewIfOld()
 
     def _isLate(self, request: Any) -> bool:
         """

@@ -4,7 +4,7 @@ The sessions that a request brings, and those that its handler asks for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, fail, gatherResults
@@ -14,7 +14,6 @@ from twisted.web import server
 from ..cookie import cookieValues
 from ..errors import SessionNotLoaded
 from ..session import Session
-from ..tokens import Tokens
 from .activity import isPrefetch, isUnder
 from .lookup import SUPERSEDED, Ended
 from .visit import Visit
@@ -38,6 +37,8 @@ class VisitingRequest(_Request):
         when it has.
     @ivar _wasActivity: What C{isActivity} was found to be, where it is C{None};
         C{None} until somebody asks.
+    @ivar _mayBeClose: Whether another process may end the sessions that were
+        brought, unless it is told of a touch.
     @ivar _broughtBy: The site that has looked for the sessions of the request's
         cookies; C{None} if none has.
     """
@@ -48,6 +49,7 @@ class VisitingRequest(_Request):
     _visits: dict[bytes, Visit] | None
     _broughtBy: Any
     _wasActivity: bool | None
+    _mayBeClose: bool
 
     def isSecure(self) -> bool:
         """
@@ -70,13 +72,14 @@ class VisitingRequest(_Request):
         if isActivity is None:
             isActivity = self._wasActivity
         if isActivity is None:
-            paths = getattr(self._sessionSite(), "passivePaths", ())
+            site = self._broughtBy or self._sessionSite()
+            paths = getattr(site, "passivePaths", ())
             isActivity = self._wasActivity = not (
                 isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
             )
         return isActivity
 
-    def _touchInTime(self, visits: Mapping[bytes, Visit]) -> Deferred[Any] | None:
+    def _touchInTime(self) -> Deferred[Any] | None:
         """
         Touch those of the sessions whose deadline is close: what is touched in
         the store only when the handler is done might be ended by another
@@ -84,12 +87,8 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        site = self._sessionSite()
-        if site is None or site.sessionManager.isOwner:
-            # Only another process could end it.
-            return None
         waiting: list[Deferred[None]] = []
-        for visit in visits.values():
+        for visit in (self._visits or {}).values():
             if visit.isClose() and self.countsAsActivity():
                 waiting.append(visit.touchInTime())
         if not waiting:
@@ -102,48 +101,23 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        waiting = []
+        lookup, visits, waiting = site.sessionLookup, self._visits, []
+        if visits is None:
+            visits = self._visits = {}
         for audience, values in site.sessionCookie.tokensIn(headers):
-            found = self._bring(site, audience, values) if values else None
-            if found is not None:
-                waiting.append(found)
+            visit = visits[audience] = Visit(site, audience, hasCookie=True)
+            found = lookup.find(values, audience, visit)
+            if isinstance(found, Session):
+                visit.brought = found
+                found.isTokenUnseen = False
+            elif isinstance(found, Deferred):
+                waiting.append(found.addCallback(self._brought, visit))
+            else:
+                self._brought(found, visit)
+            self._mayBeClose = not lookup.manager.isOwner
         if len(waiting) < 2:
             return waiting[0] if waiting else None
         return gatherResults(waiting, consumeErrors=True).addErrback(firstError)
-
-    def _bring(self, site: Any, audience: bytes, values: list[bytes]) -> Deferred[Any] | None:
-        """
-        Look for the session of one audience.
-
-        @return: What to wait for, if anything.
-        """
-        visit = Visit(site, audience, hasCookie=True)
-        if self._visits is None:
-            self._visits = {}
-        self._visits[audience] = visit
-        tokens = site.sessionManager.tokens
-        if tokens.isSealing:
-            values = self._opened(tokens, values, visit, audience)
-        found = site.sessionLookup.find(values, audience)
-        if not isinstance(found, Session) and isinstance(found, Deferred):
-            return found.addCallback(self._brought, visit)
-        self._brought(found, visit)
-        return None
-
-    def _opened(
-        self, tokens: Tokens, values: Sequence[bytes], visit: Visit, audience: bytes
-    ) -> list[bytes]:
-        """
-        The tokens in what the browser sent, without what nobody of us has
-        sealed.
-        """
-        opened = []
-        for value in values:
-            token = tokens.open(value, audience)
-            if token is not None:
-                opened.append(token)
-                visit.isStale = not tokens.isCurrent(value)
-        return opened
 
     def _brought(self, session: Any, visit: Visit) -> None:
         """
@@ -166,10 +140,7 @@ class VisitingRequest(_Request):
         values = () if self._broughtBy is not None else self._cookieValues(site, audience)
         visit = Visit(site, audience, hasCookie=bool(values))
         if values:
-            tokens = site.sessionManager.tokens
-            if tokens.isSealing:
-                values = self._opened(tokens, values, visit, audience)
-            found = site.sessionLookup.find(values, audience)
+            found = site.sessionLookup.find(values, audience, visit)
             if isinstance(found, Deferred):
                 found.addErrback(lambda failure: None)
                 raise SessionNotLoaded(
