@@ -9,6 +9,7 @@ server, the text that opens it (for the floors: a port, a path, or an address).
 
 from __future__ import annotations
 
+import gc
 import sys
 from typing import Any
 
@@ -134,6 +135,8 @@ def main(arguments: list[str]) -> None:
         arguments.pop(0)
         startMeter()
     variant, port, place = [*arguments, "."][:3]
+    # As C{twistd txsessions} does, and docs/deployment.rst advises.
+    reactor.callWhenRunning(gc.freeze)
     reactor.listenTCP(int(port), makeSite(variant, place), interface="127.0.0.1")
     reactor.run()
 

@@ -30,7 +30,7 @@ FLOORS = [
     "interfaces errors _version",
     "record lifetime token jsonvalues data cookie size deadlines tracked duration "
     "comparison aead keys seal envelope limit handle event ownid given stores.claim stores.journal",
-    "waiting names turns clock duties patience sweeper keeper tracker tokens managed custody "
+    "interruptible names turns clock duties patience sweeper keeper tracker tokens managed custody "
     "registry manager walk copying keyfile rekeying update subscription observers publisher "
     "subject claims ownstorage delivery courier couriers feed stores redis",
     "components bound storedsession livesession session web",

@@ -17,11 +17,11 @@ from zope.interface.verify import verifyObject
 from txsessions.duties import BATCH
 from txsessions.errors import StoreTimedOut, StoreUnavailable
 from txsessions.interfaces import ISessionStore
+from txsessions.interruptible import Interruptible
 from txsessions.patience import Patience, PatientStore
 from txsessions.record import Change, Record
 from txsessions.stores.memory import MemoryStore
 from txsessions.testing import FailingStore, HangingStore
-from txsessions.waiting import Waiting
 
 SID = "00112233445566778899aabbccddeeff"
 
@@ -46,7 +46,7 @@ def newRecord() -> Record:
 
 class TestPatience:
     """
-    Waiting, and no longer than that.
+    Interruptible, and no longer than that.
     """
 
     def test_fired(self) -> None:
@@ -162,7 +162,7 @@ class TestPatience:
         """
         clock = Clock()
         patience = Patience(clock, 10.0)
-        first, second = Waiting[int](), Waiting[int]()
+        first, second = Interruptible[int](), Interruptible[int]()
         assert patience.wait(first) is first
         clock.advance(4.0)
         assert patience.wait(second) is second
@@ -177,32 +177,22 @@ class TestPatience:
 
     def test_sameDeferredInTime(self) -> None:
         """
-        One that has its result in time is left alone, and forgotten; there is one delayed call
-        for all, which is not set anew for each.
+        One that has its result in time is forgotten before anybody has that, in whatever order
+        they come; there is one delayed call for all.
         """
         clock = Clock()
         patience = Patience(clock, 10.0)
-        for number in range(1000):
-            waiting = Waiting[int]()
-            patience.wait(waiting)
-            waiting.callback(number)
-            assert len(clock.getDelayedCalls()) == len(patience._waiting) == 1
-        clock.advance(10.0)
-        assert not clock.getDelayedCalls()
-
-    def test_rests(self) -> None:
-        """
-        Nothing is left behind where nothing waits any more.
-        """
-        clock = Clock()
-        patience = Patience(clock, 10.0)
-        waiting = Waiting[None]()
-        patience.wait(waiting)
-        patience.rest()
-        assert patience.pending() == [waiting] and len(clock.getDelayedCalls()) == 1
-        waiting.callback(None)
-        patience.rest()
-        assert not patience.pending() and not clock.getDelayedCalls()
+        waiting = [Interruptible[int]() for _ in range(3)]
+        left: list[int] = []
+        for each in waiting:
+            patience.wait(each)
+            each.addBoth(lambda _: left.append(len(clock.getDelayedCalls())))
+        assert patience.pending() == waiting and len(clock.getDelayedCalls()) == 1
+        waiting[1].callback(1)
+        waiting[0].errback(StoreUnavailable())
+        assert patience.pending() == waiting[2:]
+        waiting[2].cancel()
+        assert left == [1, 1, 0] and not patience.pending()
 
     @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 50)), max_size=20))
     def test_anyAnswers(self, plan: list[tuple[int, int]]) -> None:

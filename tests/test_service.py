@@ -4,6 +4,7 @@ Tests for the service of a site and its store.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -101,7 +102,9 @@ class Setting:
         store = Store(self.log, opened)
         self.site = DrainingSite(Resource(), sessionStore=store, reactor=Clock())
         places = [(f"place {n}", Place(self.log, each)) for n, each in enumerate(listening)]
-        self.service = SessionService(self.site, store, places, self.said.append)
+        self.service = SessionService(
+            self.site, store, places, self.said.append, partial(self.log.append, "listening")
+        )
         Helper(self.log).setServiceParent(self.service)
 
     def stop(self) -> None:
@@ -128,7 +131,7 @@ def test_order():
     setting.service.startService()
     assert setting.log == ["setup"]
     opened.callback(None)
-    assert setting.log == ["setup", "listen", "listen"]
+    assert setting.log == ["setup", "listen", "listen", "listening"]
     del setting.log[:]
     setting.stop()
     assert setting.log[:3] == ["stop listening", "stop listening", "stop helper"]

@@ -180,7 +180,6 @@ class Custody:
         if self._sweeper is not None:
             yield self._grace.wait(self._sweeper.stop()).addErrback(self._notDone)
         yield self._grace.wait(self.store.whenIdle()).addErrback(self._notDone)
-        self.store.rest()
         yield self.publisher.stop(GRACE)
         yield self.couriers.stop(GRACE)
         connected = IConnectedStore(self._store, None)

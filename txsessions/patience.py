@@ -15,11 +15,11 @@ from zope.interface import implementer
 from .duties import BATCH
 from .errors import StoreTimedOut
 from .interfaces import ISessionIndex, ISessionOwners, ISessionStore
+from .interruptible import Interruptible
 from .lifetime import REVOKED
 from .limit import SessionLimit
 from .record import Change, Record
 from .stores.claim import Ending, LogIn
-from .waiting import Waiting
 
 T = TypeVar("T")
 
@@ -49,8 +49,8 @@ class Patience:
 
     The one that waits too long fails with L{StoreTimedOut}.  That is another
     Deferred than that of the store, which is left alone, since a write that is
-    under way cannot be called back; but where the store's is a L{Waiting} it is
-    the same, and that it has its result is noticed only when the next one comes.
+    under way cannot be called back; but the same where that is an
+    L{Interruptible}.
     There is one delayed call for all that wait.
 
     @ivar _waiting: When each will have waited too long, in seconds on the
@@ -68,40 +68,29 @@ class Patience:
         Wait for this answer.
 
         @return: A Deferred that fires as this does, or fails with
-            L{StoreTimedOut}; the same one if it has fired, or is a L{Waiting}.
+            L{StoreTimedOut}; the same one if it has fired, or is an L{Interruptible}.
         """
         if answer.called and not answer.paused:
             return answer
-        queue = self._waiting
-        while queue and queue[0][1].called:
-            queue.popleft()
         waiting = answer
-        if not isinstance(answer, Waiting):
+        if isinstance(answer, Interruptible):
+            answer.watchers += (self._told,)
+        else:
             waiting = Deferred()
-            # Before anybody goes on who may want to find nothing left behind.
-            waiting.addBoth(self._told)
+            waiting.addBoth(self._passed, waiting)
             answer.addBoth(self._answered, waiting)
-        queue.append((self._clock.seconds() + self._seconds, waiting))
+        self._waiting.append((self._clock.seconds() + self._seconds, waiting))
         if self._call is None:
             self._arm()
         return waiting
 
-    def pending(self) -> list[Waiting[Any]]:
+    def pending(self) -> list[Interruptible[Any]]:
         """
         Those that have not fired, and are not others than those of the store.
         """
-        return [each for _, each in self._waiting if isinstance(each, Waiting) and not each.called]
-
-    def rest(self) -> None:
-        """
-        Leave nothing behind, if nothing waits.
-        """
-        queue = self._waiting
-        while queue and queue[0][1].called:
-            queue.popleft()
-        if not queue and self._call is not None:
-            self._call.cancel()
-            self._call = None
+        return [
+            each for _, each in self._waiting if isinstance(each, Interruptible) and not each.called
+        ]
 
     def _answered(self, result: Any, waiting: Deferred[Any]) -> None:
         """
@@ -110,12 +99,24 @@ class Patience:
         if not waiting.called:
             waiting.callback(result)
 
-    def _told(self, result: T) -> T:
+    def _passed(self, result: T, waiting: Deferred[T]) -> T:
         """
-        Somebody waits no longer.
+        Pass on what another Deferred than that of the store has fired with.
         """
-        self.rest()
+        self._told(waiting)
         return result
+
+    def _told(self, waiting: Deferred[Any]) -> None:
+        """
+        Watch no longer what fires now, before anybody goes on who may want to find
+        nothing left behind.
+        """
+        queue = self._waiting
+        while queue and (queue[0][1] is waiting or queue[0][1].called):
+            queue.popleft()
+        if not queue and self._call is not None:
+            self._call.cancel()
+            self._call = None
 
     def _arm(self) -> None:
         """
@@ -139,8 +140,6 @@ class Patience:
                 waiting.errback(
                     StoreTimedOut(f"the store has not answered for {self._seconds:g} seconds")
                 )
-        while queue and queue[0][1].called:
-            queue.popleft()
         if queue and self._call is None:
             self._arm()
 
@@ -246,13 +245,6 @@ class PatientStore:
             left.append(_fired(self._idle))
         return gatherResults(left).addCallback(lambda _: None)
 
-    def rest(self) -> None:
-        """
-        Leave nothing behind where nothing waits.
-        """
-        for each in (self._reads, self._writes, self._endings):
-            each.rest()
-
     def _write(self, answer: Deferred[T], patience: Patience | None = None) -> Deferred[T]:
         """
         Wait for a write, and count it.
@@ -261,7 +253,7 @@ class PatientStore:
         """
         if patience is None:
             patience = self._writes
-        if isinstance(answer, Waiting) or (answer.called and not answer.paused):
+        if isinstance(answer, Interruptible) or (answer.called and not answer.paused):
             return patience.wait(answer)
         self._underWay += 1
         return patience.wait(answer.addBoth(self._written))

@@ -39,6 +39,7 @@ class SessionService(MultiService):
         L{IStreamServerEndpoint
         <twisted.internet.interfaces.IStreamServerEndpoint>}.
     @ivar _giveUp: Called with one line of text when it cannot start.
+    @ivar _listening: Called when it listens.
     """
 
     _log = Logger()
@@ -49,12 +50,14 @@ class SessionService(MultiService):
         store: Any,
         endpoints: Sequence[tuple[str, Any]],
         giveUp: Callable[[str], object],
+        listening: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__()
         self._site = site
         self._store = store
         self._endpoints = endpoints
         self._giveUp = giveUp
+        self._listening = listening
         self._ports: list[IListeningPort] = []
         self._starting: Deferred[None] | None = None
 
@@ -82,6 +85,7 @@ class SessionService(MultiService):
             await administration.setup()
         for description, endpoint in self._endpoints:
             self._ports.append(await self._listen(description, endpoint))
+        self._listening()
 
     async def _listen(self, description: str, endpoint: Any) -> IListeningPort:
         """

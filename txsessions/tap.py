@@ -4,6 +4,7 @@ C{twistd txsessions} and C{twist txsessions}: a web server whose sessions last.
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
@@ -166,7 +167,9 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     site.sessionCookie = options["cookie"]
     site.sessionFactory = _sessionClass(options)
     endpoints = [(text, _endpoint(reactor, text)) for text in options["listen"]]
-    service = SessionService(site, store, endpoints, partial(giveUp, reactor))
+    # What is there when it begins to serve stays: the collector of garbage need not look
+    # at it each time, which would hold the reactor for some twenty milliseconds.
+    service = SessionService(site, store, endpoints, partial(giveUp, reactor), gc.freeze)
     helpers.setServiceParent(service)
     return service
 

@@ -26,9 +26,9 @@ from ..interfaces import (
     ISessionStoreAdministration,
     ISessionSweep,
 )
+from ..interruptible import Interruptible
 from ..lifetime import REVOKED
 from ..record import Change, Record
-from ..waiting import Waiting
 from .claim import Claim, Ending, LogIn
 from .journal import JournalEntry, checkObserver
 from .postgresserver.address import parse
@@ -143,7 +143,7 @@ class PostgresStore:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._crew.ask(sid, self._operations.load(sid, default), Waiting())
+        return self._crew.ask(sid, self._operations.load(sid, default), Interruptible())
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
@@ -155,7 +155,7 @@ class PostgresStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._crew.ask(change.sid, self._operations.save(change), Waiting())
+        return self._crew.ask(change.sid, self._operations.save(change), Interruptible())
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

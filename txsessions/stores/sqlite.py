@@ -24,9 +24,9 @@ from ..interfaces import (
     ISessionStoreAdministration,
     ISessionSweep,
 )
+from ..interruptible import Interruptible
 from ..lifetime import REVOKED
 from ..record import Change, Record
-from ..waiting import Waiting
 from .claim import Claim, Ending, LogIn
 from .journal import JournalEntry, checkObserver
 from .sqlitefile.batch import Batches, Request, parts
@@ -127,7 +127,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.loadSession}.
         """
-        return self._worker.submit(Request(Rows.load, (sid, default), False, sid), Waiting())
+        return self._worker.submit(Request(Rows.load, (sid, default), False, sid), Interruptible())
 
     def createSession(self, record: Record) -> Deferred[bool]:
         """
@@ -139,7 +139,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        return self._worker.submit(Request(Rows.save, (change,), True, change.sid), Waiting())
+        return self._worker.submit(Request(Rows.save, (change,), True, change.sid), Interruptible())
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """

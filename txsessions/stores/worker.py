@@ -97,7 +97,8 @@ class Worker(Generic[R]):
         Have a request done.  One whose Deferred is cancelled is done all the
         same.
 
-        @param outcome: A new one to return, such as a L{Waiting}; C{None}: any.
+        @param outcome: A new one to return, such as an
+            L{Interruptible<txsessions.interruptible.Interruptible>}; C{None}: any.
         @return: A L{Deferred} that fires with the outcome; and fails with
             what the store's function gave or raised, or with
             L{StoreUnavailable} when too much is under way.

@@ -88,11 +88,6 @@ class Crew:
 
         @return: A L{Deferred} that fires with L{None} when they have.
         """
-        return gatherResults([worker.stop() for worker in self._workers]).addCallback(self._closed)
-
-    def _closed(self, results: object) -> None:
-        """
-        All threads have ended.
-        """
-        if self._patience is not None:
-            self._patience.rest()
+        return gatherResults([worker.stop() for worker in self._workers]).addCallback(
+            lambda _: None
+        )

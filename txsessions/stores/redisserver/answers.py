@@ -13,15 +13,15 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from ...errors import SessionEnded, SessionNotFound, StoreUnavailable, VersionConflict
+from ...interruptible import Interruptible
 from ...redis.connection import Answer
 from ...redis.errors import ServerError
-from ...waiting import Waiting
 from ..servertime import ServerTime
 from .fields import Damaged, fromFields
 from .refusal import meaningOf
 
 
-class StoreAnswer(Waiting[Any], Answer):
+class StoreAnswer(Interruptible[Any], Answer):
     """
     What a store answers about one session.
 

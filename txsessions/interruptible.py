@@ -1,0 +1,43 @@
+"""
+What somebody waits for, and may stop to wait for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
+
+
+class Interruptible(Deferred[T]):
+    """
+    A Deferred that may fail before its result is there: whoever has the result
+    looks first whether C{called} is still false.
+
+    So it takes no second Deferred to wait for it no longer than a certain time.
+    It is for what nobody needs who has stopped waiting: what is done when the
+    result comes, however late, is done with a Deferred of its own.
+
+    @ivar watchers: Called with this when it fires, before anybody has its result.
+    """
+
+    watchers: tuple[Callable[[Deferred[Any]], object], ...] = ()
+
+    def callback(self, result: Any) -> None:
+        """
+        See L{Deferred.callback}.
+        """
+        for watcher in self.watchers:
+            watcher(self)
+        super().callback(result)
+
+    def errback(self, fail: Any = None) -> None:
+        """
+        See L{Deferred.errback}.
+        """
+        for watcher in self.watchers:
+            watcher(self)
+        super().errback(fail)
