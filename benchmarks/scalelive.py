@@ -110,6 +110,8 @@ class Population:
             self._make()
         self._site.startFactory()
         gc.collect()
+        # As docs/deployment.rst advises.
+        gc.freeze()
         self._before = (memory(os.getpid()), len(gc.get_objects()))
         self._began = time.perf_counter()
         self._longest = self._collecting = 0.0

@@ -28,6 +28,7 @@ from ..record import Change, Record, apply
 from .chronicle import Chronicle
 from .claim import Claim, Ending, LogIn
 from .fence import Fence
+from .packed import PackedRecords
 from .remembrance import Remembrance
 
 T = TypeVar("T")
@@ -48,9 +49,9 @@ two observers and a watcher that takes a fiftieth of a second.
 )
 class MemoryStore(Chronicle):
     """
-    Keeps records in dictionaries.  Every operation is done when it returns, but
-    for C{deleteOldSessions} and C{endSessions} where there are more than
-    L{PAGE}.
+    Keeps records in dictionaries, as bytes where they are many.  Every operation
+    is done when it returns, but for C{deleteOldSessions} and C{endSessions} where
+    there are more than L{PAGE}.
 
     @ivar clock: See L{ISessionStore}.
     """
@@ -61,7 +62,7 @@ class MemoryStore(Chronicle):
     def __init__(self, clock: IReactorTime | None = None) -> None:
         super().__init__()
         self.clock = clock
-        self._records: dict[str, Record] = {}
+        self._records = PackedRecords()
         self._owned: dict[str, dict[str, None]] = {}
         self._ends = Remembrance()
         self._fence = Fence()
