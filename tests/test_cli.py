@@ -20,7 +20,7 @@ import attrs
 import pytest
 import pytest_twisted
 from processes import PATIENCE, Process
-from servers import RedisServer, until
+from servers import RedisServer, signalInTheMidst, until
 from test_copying import content, fill, isLike, newRecord, sidOf
 from twisted.internet import reactor
 from twisted.logger import Logger, capturedLogs
@@ -410,8 +410,7 @@ async def stopped(
     """
     options = ("copy", "--from", "sqlite:source.db", "--to", to)
     with command(directory, *options, PYTHONPATH=str(directory)) as process:
-        await until(look, "something is copied")
-        process.signal(number)
+        await signalInTheMidst(process, number, look, "something is copied")
         return process.wait(), process.errors
 
 

@@ -104,13 +104,16 @@ class Deadlines:
             name = heappop(self._first())[1]
             if self._known.get(name) != earliest:
                 continue
-            del self._known[name]
             deadline = self._deadlineOf(name)
-            if deadline is None:
+            if deadline is not None and deadline > earliest:
+                # Its place is taken over: to take it out and put it in again makes a
+                # full dict of a million anew.
+                self._known[name] = deadline
+                heappush(self._heap, (deadline, name))
+                self._tidy()
                 continue
-            if deadline > earliest:
-                self.add(name, deadline)
-            else:
+            del self._known[name]
+            if deadline is not None:
                 due.append(name)
         return due
 
