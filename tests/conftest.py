@@ -5,6 +5,7 @@ What all tests share.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -19,6 +20,10 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell has it ignored in what it runs in the background, and so has all that this starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest_twisted.async_yield_fixture

@@ -16,11 +16,9 @@ from typing import Any
 
 import hiredis
 import pytest
-from processes import Process
 from twisted.internet import reactor
 from twisted.internet.task import deferLater
 
-from txsessions.errors import StoreUnavailable
 from txsessions.testing.ports import freePort
 
 PAUSE = 0.02
@@ -67,34 +65,6 @@ async def until(condition: Callable[[], Any], what: str, tries: int = TRIES) -> 
             break
         await pause()
     raise AssertionError(f"{what}: not within {tries * PAUSE:g} s")
-
-
-async def signalInTheMidst(
-    process: Process, number: int, condition: Callable[[], Any], what: str
-) -> None:
-    """
-    Send a signal to a process that is in the midst of something, however fast it is: it
-    runs for a moment at a time, and stands still while somebody looks.
-
-    @param condition: As for L{until}.
-    """
-
-    async def isThere() -> bool:
-        process.signal(signal.SIGSTOP)
-        try:
-            result = condition()
-            if isinstance(result, Awaitable):
-                result = await result
-        except StoreUnavailable:
-            # It holds a lock that the look needs.
-            result = False
-        if not result:
-            process.signal(signal.SIGCONT)
-        return bool(result)
-
-    await until(isThere, what)
-    process.signal(number)
-    process.signal(signal.SIGCONT)
 
 
 class ServerProcess:

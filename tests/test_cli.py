@@ -20,7 +20,7 @@ import attrs
 import pytest
 import pytest_twisted
 from processes import PATIENCE, Process
-from servers import RedisServer, signalInTheMidst, until
+from servers import RedisServer, until
 from test_copying import content, fill, isLike, newRecord, sidOf
 from twisted.internet import reactor
 from twisted.logger import Logger, capturedLogs
@@ -410,7 +410,8 @@ async def stopped(
     """
     options = ("copy", "--from", "sqlite:source.db", "--to", to)
     with command(directory, *options, PYTHONPATH=str(directory)) as process:
-        await signalInTheMidst(process, number, look, "something is copied")
+        await until(look, "something is copied")
+        process.signal(number)
         return process.wait(), process.errors
 
 

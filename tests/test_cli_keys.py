@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from servers import RedisServer, signalInTheMidst
+from servers import RedisServer, until
 from test_cli import command, done, made, newRecords, onTerminal, refused, summary, within
 from test_copying import content, newRecord, sidOf
 
@@ -201,12 +201,8 @@ async def test_stopped(tmp_path: Path, run: Any, number: int) -> None:
     options = ("rekey", "--store", text, "--key-file", keys, "--quiet")
     saves = server.calls("evalsha")
     with command(tmp_path, *options) as process:
-        await signalInTheMidst(
-            process,
-            number,
-            lambda: server.calls("evalsha") > saves + 300,
-            "something is encrypted",
-        )
+        await until(lambda: server.calls("evalsha") > saves + 300, "something is encrypted")
+        process.signal(number)
         status = process.wait()
         assert status == (-number if number == signal.SIGKILL else 1)
         if number == signal.SIGINT:

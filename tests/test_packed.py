@@ -5,6 +5,7 @@ Tests for L{txsessions.stores.packed}.
 from __future__ import annotations
 
 import gc
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -86,6 +87,39 @@ def test_asDict(steps: list[tuple[int, str]]) -> None:
         assert records == plain and len(records) == len(plain)
         assert sorted(records) == sorted(plain)
         assert (sid in records, records.get(sid)) == (sid in plain, plain.get(sid))
+
+
+class Name(str):
+    """
+    A name of an application's own type.
+    """
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"sessionKey": Name("anna")},
+        {"sessionTimeout": 10**30},
+        {"sessionTimeout": True},
+        {"absoluteTimeout": Decimal(9)},
+        {"attributes": {Name("data:a"): b"1"}},
+        {"attributes": {"data:a": memoryview(b"1")}},
+    ],
+)
+def test_unusual(facts: dict[str, Any]) -> None:
+    """
+    A record with a value of another type than is written comes back as it was, and the records
+    beside it are not touched.
+    """
+    records = PackedRecords()
+    records[newRecord(0).sid] = newRecord(0, **facts)
+    for number in range(1, 9):
+        records[newRecord(number).sid] = newRecord(number)
+    assert len(records) == 9
+    assert records[newRecord(0).sid] == newRecord(0, **facts)
+    assert type(records[newRecord(0).sid].sessionTimeout) is type(
+        newRecord(0, **facts).sessionTimeout
+    )
 
 
 def test_notCollected() -> None:

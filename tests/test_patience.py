@@ -175,6 +175,28 @@ class TestPatience:
         assert isinstance(results[1][0], StoreTimedOut)
         assert not clock.getDelayedCalls()
 
+    @pytest.mark.parametrize("isThere", [False, True])
+    def test_workedOn(self, isThere: bool) -> None:
+        """
+        One on whose result somebody works is waited for until that is done, and no longer than
+        any other.
+        """
+        clock = Clock()
+        last: Deferred[int] = Deferred()
+        first = Interruptible[int]()
+        first.addCallback(lambda _: last)
+        if isThere:
+            first.callback(1)
+        waiting = Patience(clock, 2.0).wait(first)
+        result = outcomes(waiting)
+        assert waiting is not first
+        if not isThere:
+            first.callback(1)
+        clock.advance(2.0)
+        assert isinstance(result[0], StoreTimedOut)
+        last.callback(2)
+        assert not clock.getDelayedCalls()
+
     def test_sameDeferredInTime(self) -> None:
         """
         One that has its result in time is forgotten before anybody has that, in whatever order

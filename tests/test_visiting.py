@@ -19,6 +19,35 @@ from txsessions.errors import SessionNotLoaded
 from txsessions.testing import GatedStore, resultOf
 
 
+class AbruptRequest(SessionRequestMixin, Request):
+    """
+    Calls nobody's C{__init__} but stock Twisted's, and takes the cookies away.
+    """
+
+    def __init__(self, *args, **kwargs):
+        Request.__init__(self, *args, **kwargs)
+
+    def process(self):
+        """
+        See L{Request.process}.
+        """
+        if self.requestHeaders.hasHeader(b"x-bare"):
+            self.requestHeaders.setRawHeaders(b"cookie", [])
+        super().process()
+
+
+def test_abrupt(scene):
+    """
+    A class of requests need not know what the mixin has to remember, and a header without
+    values is none.
+    """
+    it = scene()
+    it.site.requestFactory = AbruptRequest
+    browser, bare = it.browser(), {"X-Bare": "yes"}
+    bodies = [it.get(browser, count, headers=each).body for each in ({}, {}, bare)]
+    assert bodies == [b"1", b"2", b"1"]
+
+
 class TestUnprocessed:
     """
     Requests that never went through process().

@@ -104,7 +104,11 @@ class Deadlines:
             name = heappop(self._first())[1]
             if self._known.get(name) != earliest:
                 continue
-            deadline = self._deadlineOf(name)
+            try:
+                deadline = self._deadlineOf(name)
+            except BaseException:
+                del self._known[name]
+                raise
             if deadline is not None and deadline > earliest:
                 # Its place is taken over: to take it out and put it in again makes a
                 # full dict of a million anew.

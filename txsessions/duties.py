@@ -33,6 +33,17 @@ CHUNK: Final = 5
 How many things are done between two looks at the clock.
 """
 
+TRIP_SLICE: Final = 0.005
+"""
+As L{SLICE}, where each batch costs a way to a thread or a server and back, or a
+commit: there shorter ones would take several times as long in all.
+"""
+
+TRIP_CHUNK: Final = 25
+"""
+How many things are done at the least, where that is so.
+"""
+
 
 class Duties:
     """

@@ -5,11 +5,14 @@ What somebody waits for, and may stop to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from twisted.internet.defer import Deferred
 
 T = TypeVar("T")
+
+# Since Twisted 25.5 it warns whoever looks at it by its public name.
+_CALLBACKS: Final = "_callbacks" if hasattr(Deferred(), "_callbacks") else "callbacks"
 
 
 class Interruptible(Deferred[T]):
@@ -21,10 +24,19 @@ class Interruptible(Deferred[T]):
     It is for what nobody needs who has stopped waiting: what is done when the
     result comes, however late, is done with a Deferred of its own.
 
+    Whoever adds a callback that gives another Deferred gets no such promise for that
+    one: L{isUntouched} says whether anybody has added any.
+
     @ivar watchers: Called with this when it fires, before anybody has its result.
     """
 
     watchers: tuple[Callable[[Deferred[Any]], object], ...] = ()
+
+    def isUntouched(self) -> bool:
+        """
+        Whether it has not fired, and nobody has added a callback.
+        """
+        return not (self.called or getattr(self, _CALLBACKS))
 
     def callback(self, result: Any) -> None:
         """

@@ -49,8 +49,8 @@ class Patience:
 
     The one that waits too long fails with L{StoreTimedOut}.  That is another
     Deferred than that of the store, which is left alone, since a write that is
-    under way cannot be called back; but the same where that is an
-    L{Interruptible}.
+    under way cannot be called back; but the same where that is an L{Interruptible}
+    to which nobody has added a callback.
     There is one delayed call for all that wait.
 
     @ivar _waiting: When each will have waited too long, in seconds on the
@@ -68,12 +68,12 @@ class Patience:
         Wait for this answer.
 
         @return: A Deferred that fires as this does, or fails with
-            L{StoreTimedOut}; the same one if it has fired, or is an L{Interruptible}.
+            L{StoreTimedOut}; the same one if it has fired, or may fail as it is.
         """
         if answer.called and not answer.paused:
             return answer
         waiting = answer
-        if isinstance(answer, Interruptible):
+        if isinstance(answer, Interruptible) and answer.isUntouched():
             answer.watchers += (self._told,)
         else:
             waiting = Deferred()
@@ -242,7 +242,9 @@ class PatientStore:
         if self._underWay:
             if self._idle is None:
                 self._idle = Deferred()
-            left.append(_fired(self._idle))
+            idle: Deferred[None] = Deferred()
+            self._idle.chainDeferred(idle)
+            left.append(idle)
         return gatherResults(left).addCallback(lambda _: None)
 
     def _write(self, answer: Deferred[T], patience: Patience | None = None) -> Deferred[T]:
@@ -253,7 +255,9 @@ class PatientStore:
         """
         if patience is None:
             patience = self._writes
-        if isinstance(answer, Interruptible) or (answer.called and not answer.paused):
+        if answer.called and not answer.paused:
+            return answer
+        if isinstance(answer, Interruptible) and answer.isUntouched():
             return patience.wait(answer)
         self._underWay += 1
         return patience.wait(answer.addBoth(self._written))
@@ -269,15 +273,10 @@ class PatientStore:
         return result
 
 
-def _fired(answer: Deferred[Any]) -> Deferred[None]:
+def _fired(answer: Interruptible[Any]) -> Deferred[None]:
     """
-    Fires with C{None} when another Deferred does, whatever becomes of it.
+    Fires with C{None} when another Deferred does, before anybody has its result.
     """
     fired: Deferred[None] = Deferred()
-
-    def passOn(result: T) -> T:
-        fired.callback(None)
-        return result
-
-    answer.addBoth(passOn)
+    answer.watchers += (lambda _: fired.callback(None),)
     return fired

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from .duties import BATCH, CHUNK, SLICE
+from .duties import BATCH, CHUNK, SLICE, TRIP_CHUNK, TRIP_SLICE
 from .errors import StoreUnavailable, UnknownKey
 from .interfaces import ISessionSweep
 from .patience import Patience
@@ -157,20 +157,26 @@ class Sweeper:
             start = began if isHere else self._clock.seconds()
             for ending in claim.endings:
                 self._tell(ending)
-            self._learn(self._clock.seconds() - start)
+            used = self._clock.seconds() - start
+            if isHere:
+                self._learn(used, SLICE, CHUNK)
+            else:
+                self._learn(used, TRIP_SLICE, TRIP_CHUNK)
             return claim
 
         return claiming.addCallback(tell)
 
-    def _learn(self, seconds: float) -> None:
+    def _learn(self, seconds: float, slice: float, least: int) -> None:
         """
         Find out from one batch how large the next one may be.
 
         @param seconds: How long it held the reactor.
+        @param slice: How long it may.
+        @param least: How large one is at the least.
         """
-        if seconds > SLICE:
-            self._limit = max(CHUNK, self._limit // 2)
-        elif seconds < SLICE / 2:
+        if seconds > slice:
+            self._limit = max(least, self._limit // 2)
+        elif seconds < slice / 2:
             self._limit = min(BATCH, 2 * self._limit)
 
     def _claimed(self, claim: Claim) -> None:

@@ -167,11 +167,18 @@ def _makeService(options: Options, reactor: Any) -> MultiService:
     site.sessionCookie = options["cookie"]
     site.sessionFactory = _sessionClass(options)
     endpoints = [(text, _endpoint(reactor, text)) for text in options["listen"]]
-    # What is there when it begins to serve stays: the collector of garbage need not look
-    # at it each time, which would hold the reactor for some twenty milliseconds.
-    service = SessionService(site, store, endpoints, partial(giveUp, reactor), gc.freeze)
+    service = SessionService(site, store, endpoints, partial(giveUp, reactor), _settle)
     helpers.setServiceParent(service)
     return service
+
+
+def _settle() -> None:
+    """
+    What is there when it begins to serve stays: the collector of garbage need not
+    look at it each time, which would hold the reactor for some twenty milliseconds.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _managerWithKeys(options: Options, store: Any, reactor: Any) -> SessionManager:

@@ -289,9 +289,8 @@ class Client:
         text = f"Redis did not answer within {self.timeout:g} s"
         overdue = [answer for answer in waiting if answer.deadline <= now]
         failEach(self._reactor, overdue, lambda: CommandTimedOut(text))
-        left = [
-            answer.deadline for answer in waiting if answer.deadline > now and not answer.called
-        ]
+        # Also those of whom nobody wants to know any more: a server that hangs is found out.
+        left = [answer.deadline for answer in waiting if answer.deadline > now]
         if left and self._watching is None:
             wait = max(min(left) - now, self.timeout / TICKS)
             self._watching = self._reactor.callLater(wait, self._watch)

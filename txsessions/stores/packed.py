@@ -37,6 +37,9 @@ class Row(msgspec.Struct, array_like=True, gc=False):
         return f"<Row version {self.version}>"
 
 
+OWNERS: Final = (str, type(None))
+TIMES: Final = (float, int)
+
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Row).decode
 
@@ -90,8 +93,9 @@ class PackedRecords(MutableMapping[str, Record]):
         if isNew:
             self._packed.pop(sid, None)
             if len(recent) > RECENT:
-                oldest, record = recent.popitem(last=False)
-                self._packed[oldest] = _packed(record)
+                oldest = next(iter(recent))
+                self._packed[oldest] = _packed(recent[oldest])
+                del recent[oldest]
 
     def __delitem__(self, sid: str) -> None:
         if self._recent.pop(sid, None) is None:
@@ -112,8 +116,11 @@ class PackedRecords(MutableMapping[str, Record]):
 
 def _packed(record: Record) -> bytes | Record:
     """
-    A record as bytes; as it is if there is text in it that is no Unicode.
+    A record as bytes; as it is if it would not come back: there is text in it
+    that is no Unicode, or a value of a type of its own.
     """
+    if not _isUsual(record):
+        return record
     row = Row(
         record.verifier,
         record.created,
@@ -126,8 +133,22 @@ def _packed(record: Record) -> bytes | Record:
     )
     try:
         return _encode(row)
-    except UnicodeEncodeError:
+    except (UnicodeEncodeError, OverflowError, TypeError):
         return record
+
+
+def _isUsual(record: Record) -> bool:
+    """
+    Whether the facts of a record are of the types that are written.
+    """
+    return (
+        type(record.sessionKey) in OWNERS
+        and type(record.created) in TIMES
+        and type(record.lastModified) in TIMES
+        and type(record.sessionTimeout) in TIMES
+        and (record.absoluteTimeout is None or type(record.absoluteTimeout) in TIMES)
+        and type(record.verifier) is bytes
+    )
 
 
 def _unpacked(sid: str, packed: bytes | Record) -> Record:

@@ -54,13 +54,15 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
 
     _log = Logger()
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """
-        See the request's class.
+        A request that knows of no session yet; also one whose class does not call
+        this one's C{__init__}.
         """
+        self = super().__new__(cls)
         self._visits = self._broughtBy = self._wasActivity = self._gate = self._head = None
         self._isGuarded = self._isToClose = self._isRefused = self._mayBeClose = False
-        super().__init__(*args, **kwargs)
+        return self
 
     def process(self) -> None:
         """
@@ -74,7 +76,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         self._broughtBy = site
         cookies = rawHeader(self.requestHeaders, _COOKIE)
         try:
-            waiting = None if cookies is None else self._bringSessions(site, cookies)
+            waiting = self._bringSessions(site, cookies) if cookies else None
         except Exception:
             self._notLoaded(Failure())
             return
