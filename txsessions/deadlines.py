@@ -64,9 +64,7 @@ class Deadlines:
         """
         known = self._known.get(name)
         if known is None or deadline < known:
-            self._known[name] = deadline
-            heappush(self._heap, (deadline, name))
-            self._tidy()
+            self._place(name, deadline)
 
     def discard(self, name: str) -> None:
         """
@@ -112,14 +110,20 @@ class Deadlines:
             if deadline is not None and deadline > earliest:
                 # Its place is taken over: to take it out and put it in again makes a
                 # full dict of a million anew.
-                self._known[name] = deadline
-                heappush(self._heap, (deadline, name))
-                self._tidy()
+                self._place(name, deadline)
                 continue
             del self._known[name]
             if deadline is not None:
                 due.append(name)
         return due
+
+    def _place(self, name: str, deadline: float) -> None:
+        """
+        Let this be the valid entry of a name.
+        """
+        self._known[name] = deadline
+        heappush(self._heap, (deadline, name))
+        self._tidy()
 
     def _first(self) -> list[tuple[float, str]]:
         """

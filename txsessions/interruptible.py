@@ -5,7 +5,7 @@ What somebody waits for, and may stop to wait for.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeGuard, TypeVar
 
 from twisted.internet.defer import Deferred
 
@@ -25,18 +25,12 @@ class Interruptible(Deferred[T]):
     result comes, however late, is done with a Deferred of its own.
 
     Whoever adds a callback that gives another Deferred gets no such promise for that
-    one: L{isUntouched} says whether anybody has added any.
+    one: see L{isInterruptible}.
 
     @ivar watchers: Called with this when it fires, before anybody has its result.
     """
 
     watchers: tuple[Callable[[Deferred[Any]], object], ...] = ()
-
-    def isUntouched(self) -> bool:
-        """
-        Whether it has not fired, and nobody has added a callback.
-        """
-        return not (self.called or getattr(self, _CALLBACKS))
 
     def callback(self, result: Any) -> None:
         """
@@ -53,3 +47,11 @@ class Interruptible(Deferred[T]):
         for watcher in self.watchers:
             watcher(self)
         super().errback(fail)
+
+
+def isInterruptible(answer: Deferred[T]) -> TypeGuard[Interruptible[T]]:
+    """
+    Whether a Deferred may be made to fail as it is: it is an L{Interruptible} that
+    has not fired, and to which nobody has added a callback.
+    """
+    return isinstance(answer, Interruptible) and not (answer.called or getattr(answer, _CALLBACKS))

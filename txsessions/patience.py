@@ -15,7 +15,7 @@ from zope.interface import implementer
 from .duties import BATCH
 from .errors import StoreTimedOut
 from .interfaces import ISessionIndex, ISessionOwners, ISessionStore
-from .interruptible import Interruptible
+from .interruptible import Interruptible, isInterruptible
 from .lifetime import REVOKED
 from .limit import SessionLimit
 from .record import Change, Record
@@ -73,7 +73,7 @@ class Patience:
         if answer.called and not answer.paused:
             return answer
         waiting = answer
-        if isinstance(answer, Interruptible) and answer.isUntouched():
+        if isInterruptible(answer):
             answer.watchers += (self._told,)
         else:
             waiting = Deferred()
@@ -194,8 +194,7 @@ class PatientStore:
         """
         See L{ISessionStore.saveSession}.
         """
-        answer = self._store.saveSession(change)
-        return answer if answer.called and not answer.paused else self._write(answer)
+        return self._write(self._store.saveSession(change))
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
         """
@@ -257,7 +256,7 @@ class PatientStore:
             patience = self._writes
         if answer.called and not answer.paused:
             return answer
-        if isinstance(answer, Interruptible) and answer.isUntouched():
+        if isInterruptible(answer):
             return patience.wait(answer)
         self._underWay += 1
         return patience.wait(answer.addBoth(self._written))
