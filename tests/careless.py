@@ -84,6 +84,18 @@ class LonelyStore(SQLiteStore):
     isMultiprocessSafe = False
 
 
+class TrustingStore(SQLiteStore):
+    """
+    Believes that nobody else writes to the file.
+    """
+
+    def epoch(self) -> int:
+        """
+        See L{ISessionEpoch.epoch<txsessions.interfaces.ISessionEpoch.epoch>}.
+        """
+        return 1
+
+
 class WholeStore(SQLiteStore):
     """
     Saves a whole session as it was when it was loaded, and not what has changed.

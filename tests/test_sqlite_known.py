@@ -28,7 +28,7 @@ class Stubborn(Known):
     Broken on purpose: what others write does not matter to it.
     """
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, epoch: int | None) -> None:
         """
         Forget nothing.
         """

@@ -36,7 +36,12 @@ async def test_agreement(tmp_path: Path, store: str, record_property: Any) -> No
 
 @pytest.mark.parametrize(
     "name, trouble",
-    [("BlindStore", "increments make"), ("WholeStore", "writers of"), ("LonelyStore", "lives on")],
+    [
+        ("BlindStore", "increments make"),
+        ("WholeStore", "writers of"),
+        ("LonelyStore", "lives on"),
+        ("TrustingStore", "lives on"),
+    ],
 )
 @pytest_twisted.ensureDeferred
 async def test_carelessStore(tmp_path: Path, name: str, trouble: str) -> None:

@@ -18,7 +18,13 @@ from twisted.python.failure import Failure
 from .couriers import Couriers
 from .errors import StoreTimedOut, StoreUnavailable
 from .event import CREATED, DESTROYED, REWORKED, SessionEvent
-from .interfaces import IConnectedStore, ISessionNotices, ISessionStore, ISessionSweep
+from .interfaces import (
+    IConnectedStore,
+    ISessionEpoch,
+    ISessionNotices,
+    ISessionStore,
+    ISessionSweep,
+)
 from .limit import SessionLimit
 from .managed import ManagedStore
 from .patience import Patience, PatientStore
@@ -80,6 +86,8 @@ class Custody:
     @ivar couriers: Tell durable observers of what ends in any process.
     @ivar isOwner: Whether the sessions of the store are alive in one place only,
         so that what is known there of a session is all there is to know.
+    @ivar _epochs: Tells whether other processes have changed anything; C{None} if that
+        cannot be told, or others in this process may have.
     @ivar _users: All that take care of the same store, in this process.
     @ivar _hosts: Where sessions are alive.
     @ivar _unwatch: Ends the watch for endings in other processes; C{None}
@@ -104,6 +112,7 @@ class Custody:
         self.publisher = EventPublisher(clock)
         self.couriers = Couriers(store, clock)
         self.isOwner = not getattr(store, "isMultiprocessSafe", False)
+        self._epochs: ISessionEpoch | None = ISessionEpoch(store, None)
         self._hosts: list[Host] = []
         self._unwatch: Callable[[], None] | None = None
         self._starts = 0
@@ -120,6 +129,12 @@ class Custody:
         See L{txsessions.managed.Told}.
         """
         return self.publisher.hasSubscribers
+
+    def epoch(self) -> int | None:
+        """
+        See L{ISessionEpoch.epoch}.
+        """
+        return None if self._epochs is None else self._epochs.epoch()
 
     def join(self, host: Host) -> None:
         """
@@ -257,7 +272,7 @@ class Custody:
         """
         The sessions of the store are alive in other places as well.
         """
-        self.isOwner = False
+        self.isOwner, self._epochs = False, None
         if self._starts:
             self._watch()
 

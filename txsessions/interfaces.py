@@ -402,6 +402,25 @@ class ISessionNotices(Interface):
         """
 
 
+class ISessionEpoch(Interface):
+    """
+    A store that several processes use, and that says without a way to a server or a
+    thread whether another one has changed anything.
+    """
+
+    def epoch() -> int | None:
+        """
+        A number that stays as it is as long as whatever changes in the store changes
+        through this object.  What was loaded while it was the same as now is all there
+        is to know, together with what was saved since.
+
+        What somebody else's change was acknowledged for is noticed from then on.
+
+        @return: An L{int}; or C{None} if somebody else has changed something, and it
+            was not noticed before, or if nobody can tell.
+        """
+
+
 class ISessionStoreAdministration(Interface):
     """
     What people do with a store from outside of the application.

@@ -32,6 +32,8 @@ class StoredSession(server.Session):
     @ivar audience: L{txsessions.token.SECURE} if its token travels over HTTPS
         only, L{txsessions.token.INSECURE} if not; C{None} until a request has
         used it.
+    @ivar epoch: In which epoch of its store it was loaded, see L{ISessionEpoch
+        <txsessions.interfaces.ISessionEpoch>}; C{None} if that is not known.
     @ivar isLate: Whether it began in a request that was late: the browser has,
         or is about to get, another token than the one it sent.  Then it is
         stored, and the browser told of it, only if there is something in it.
@@ -60,6 +62,7 @@ class StoredSession(server.Session):
         self.uid = uid
         self.audience: bytes | None = None
         self.sessionKey: str | None = None
+        self.epoch: int | None = None
         self.endReason: str | None = None
         self.expireCallbacks: list[Callable[[], object]] = []
         self.sessionNamespaces: dict[Any, Any] = {}

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from ..interfaces import (
     IConnectedStore,
+    ISessionEpoch,
     ISessionIndex,
     ISessionJournal,
     ISessionNotices,
@@ -71,6 +72,7 @@ _log = Logger()
     ISessionOwners,
     ISessionJournal,
     ISessionNotices,
+    ISessionEpoch,
     ISessionStoreAdministration,
     IConnectedStore,
 )
@@ -110,6 +112,7 @@ class SQLiteStore:
             raise ValueError("SQLiteStore keeps sessions in a file; use MemoryStore for none")
         self.clock = clock
         file = SQLiteFile(os.fspath(path))
+        self._epochs = file.epochs
         batches = Batches(file, self._report)
         self._worker = Worker(
             f"the store {file.path}",
@@ -216,6 +219,13 @@ class SQLiteStore:
         See L{ISessionNotices.watchEndings}.  To close the store stops it.
         """
         return self._watch.begin(ended, missed)
+
+    def epoch(self) -> int | None:
+        """
+        See L{ISessionEpoch.epoch}.  It is a look at the C{-shm} file, in the memory of
+        the system.
+        """
+        return self._epochs.now()
 
     def setup(self) -> Deferred[None]:
         """

@@ -1,20 +1,19 @@
 """
 A thread of a store's own, that does what may block.
 
-It knows nothing of files or SQL: it takes what waits for it in batches, hands
-each batch to a function of the store, and tells the reactor of the outcomes
-once for each batch.  So a store can commit a whole batch at once, what it is
+It knows nothing of files or SQL: it gets what is asked in batches, hands each of
+them to a function of the store, and tells the reactor of the outcomes once for
+each batch.  So a store can commit a whole batch at once, what it is
 asked is done in the order in which it was asked, and what waits is bounded
 (the queue of a L{twisted.python.threadpool.ThreadPool} is not).
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import IReactorFromThreads
@@ -23,6 +22,8 @@ from twisted.python.failure import Failure
 from ..errors import StoreUnavailable
 
 R = TypeVar("R")
+
+Batch: TypeAlias = list[tuple[R, Deferred[Any]]]
 
 QUEUE: Final = 2000
 """
@@ -53,11 +54,12 @@ class Worker(Generic[R]):
         each part that is to be performed and told by itself, one after the
         other, the places of its requests.
     @ivar _finish: Called in the thread before it ends.
-    @ivar _waiting: Requests with their Deferreds; L{None} for "end".
+    @ivar _most: How many requests may be under way.
+    @ivar _batch: How many make a batch at the most.
+    @ivar _gathered: What has come, and is not yet given to the thread.
+    @ivar _seen: How many of these there were when L{_gather} looked last.
+    @ivar _queue: What is given to the thread; an empty batch for "end".
     @ivar _underWay: How many requests have no outcome yet.
-    @ivar _isResting: Whether the thread has to be woken when there is something
-        to do.
-    @ivar _bell: What it is woken by.
     """
 
     def __init__(
@@ -83,11 +85,11 @@ class Worker(Generic[R]):
         self._divide = divide or _undivided
         self._finish = finish
         self._reactor = reactor
-        self._queue = queue
+        self._most = queue
         self._batch = batch
-        self._bell: SimpleQueue[None] = SimpleQueue()
-        self._isResting = False
-        self._waiting: deque[tuple[R, Deferred[Any]] | None] = deque()
+        self._gathered: Batch[R] = []
+        self._seen = 0
+        self._queue: SimpleQueue[Batch[R]] = SimpleQueue()
         self._underWay = 0
         self._isRunning = False
         self._stopping: list[Deferred[None]] = []
@@ -103,7 +105,7 @@ class Worker(Generic[R]):
             what the store's function gave or raised, or with
             L{StoreUnavailable} when too much is under way.
         """
-        if self._underWay >= self._queue:
+        if self._underWay >= self._most:
             return fail(
                 StoreUnavailable(
                     f"{self._name} is {self._underWay} requests behind; it takes no more for now"
@@ -112,8 +114,10 @@ class Worker(Generic[R]):
         if outcome is None:
             outcome = Deferred()
         self._underWay += 1
-        self._put((request, outcome))
-        self._start()
+        if not self._gathered:
+            self._start()
+            self.tell(self._gather)
+        self._gathered.append((request, outcome))
         return outcome
 
     def stop(self) -> Deferred[None]:
@@ -128,26 +132,39 @@ class Worker(Generic[R]):
         stopped: Deferred[None] = Deferred()
         self._stopping.append(stopped)
         if len(self._stopping) == 1:
-            self._put(None)
+            self._flush()
+            self._queue.put([])
         return stopped
 
     def tell(self, function: Callable[..., object], *arguments: object) -> None:
         """
-        Call a function in the reactor's thread.  For the worker's own thread.
+        Call a function in the reactor's thread, in its next turn.  For any thread.
         """
         assert self._reactor is not None
         self._reactor.callFromThread(function, *arguments)
 
-    def _put(self, item: tuple[R, Deferred[Any]] | None) -> None:
+    def _gather(self) -> None:
         """
-        Let an item wait, and have the thread woken when the reactor has seen to
-        what has come so far: so all that is asked in one turn makes one batch,
-        and the two do not take the interpreter from each other in between.
+        Give the thread what has come, once the reactor has had a turn in which nothing
+        more came: so what is asked by those whose requests came together makes one
+        batch, and the two threads do not take the interpreter from each other in
+        between.
         """
-        self._waiting.append(item)
-        if self._isResting:
-            self._isResting = False
-            self.tell(self._bell.put, None)
+        count = len(self._gathered)
+        if self._seen < count < self._batch:
+            self._seen = count
+            self.tell(self._gather)
+        else:
+            self._seen = 0
+            self._flush()
+
+    def _flush(self) -> None:
+        """
+        Give the thread what has come.
+        """
+        gathered, self._gathered = self._gathered, []
+        for start in range(0, len(gathered), self._batch):
+            self._queue.put(gathered[start : start + self._batch])
 
     def _start(self) -> None:
         """
@@ -166,43 +183,32 @@ class Worker(Generic[R]):
         """
         Do batches until the end comes up.  This is the thread.
         """
-        isEnding = False
-        while not isEnding:
-            batch, isEnding = self._take()
+        batch, following = self._next(None)
+        while batch:
             for part in self._divide([request for request, _ in batch]):
                 some = [batch[place] for place in part]
                 self.tell(self._deliver, some, self._outcomes([request for request, _ in some]))
+            batch, following = self._next(following)
         try:
             self._finish()
         finally:
             self.tell(self._ended)
 
-    def _take(self) -> tuple[list[tuple[R, Deferred[Any]]], bool]:
+    def _next(self, batch: Batch[R] | None) -> tuple[Batch[R], Batch[R] | None]:
         """
         Wait for the next batch.
 
-        @return: The batch, and whether the end comes right after it.
+        @param batch: What was taken already; C{None} if nothing was.
+        @return: The batch, and what was taken beside it.
         """
-        batch: list[tuple[R, Deferred[Any]]] = []
-        waiting = self._waiting
-        while not waiting:
-            self._rest()
-        while waiting and len(batch) < self._batch:
-            item = waiting.popleft()
-            if item is None:
-                return batch, True
-            batch.append(item)
-        return batch, False
-
-    def _rest(self) -> None:
-        """
-        Let the thread wait until it is woken, unless something has come in the
-        very moment in which it began to rest.  It may be woken once too often.
-        """
-        self._isResting = True
-        if not self._waiting:
-            self._bell.get()
-        self._isResting = False
+        if batch is None:
+            batch = self._queue.get()
+        while batch and not self._queue.empty():
+            following = self._queue.get()
+            if not following or len(batch) + len(following) > self._batch:
+                return batch, following
+            batch += following
+        return batch, None
 
     def _outcomes(self, requests: list[R]) -> Sequence[Any]:
         """
@@ -213,7 +219,7 @@ class Worker(Generic[R]):
         except Exception:
             return [Failure()] * len(requests)
 
-    def _deliver(self, batch: list[tuple[R, Deferred[Any]]], outcomes: Sequence[Any]) -> None:
+    def _deliver(self, batch: Batch[R], outcomes: Sequence[Any]) -> None:
         """
         Fire the Deferreds of a batch; not those that were cancelled, or had to
         wait for too long.
@@ -233,7 +239,7 @@ class Worker(Generic[R]):
         """
         self._isRunning = False
         stopping, self._stopping = self._stopping, []
-        if self._waiting:
+        if self._underWay:
             self._start()
         for stopped in stopping:
             stopped.callback(None)

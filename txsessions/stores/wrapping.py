@@ -20,10 +20,10 @@ from ..record import Change, Record
 
 Operation: TypeAlias = Callable[[], Deferred[Any]]
 
-DIRECT: Final = ("close", "watchEndings")
+DIRECT: Final = ("close", "watchEndings", "epoch")
 """
 What passes by L{WrappingStore.around}: letting go is always possible, and hearing
-of endings gives no L{Deferred}.
+of endings or changes gives no L{Deferred}.
 """
 
 

@@ -88,10 +88,13 @@ class SessionLookup:
             values = self._opened(manager.tokens, values, visit, audience)
         if not values:
             return None
-        if manager.isOwner:
-            live = self._site.sessions.byToken(values[0])
-            if live is not None and live.isOpenTo(values[0], audience, manager.clock.seconds()):
-                return live
+        live = self._site.sessions.byToken(values[0])
+        if (
+            live is not None
+            and (manager.isOwner or self._isCurrent(live))
+            and live.isOpenTo(values[0], audience, manager.clock.seconds())
+        ):
+            return live
         return self._findAny(values, audience)
 
     def _opened(
@@ -152,7 +155,17 @@ class SessionLookup:
         """
         if not live.isStored():
             return not live.isNew
-        return self._site.sessionManager.isOwner and live.isExact()
+        if not live.isExact():
+            return False
+        return self._site.sessionManager.isOwner or self._isCurrent(live)
+
+    def _isCurrent(self, live: Session) -> bool:
+        """
+        Whether no other process has changed anything in the store since a session was
+        loaded.
+        """
+        epoch = live.epoch
+        return epoch is not None and epoch == self._site.sessionManager.epoch()
 
     def _ifOpened(self, live: Session, value: bytes, audience: bytes) -> Any:
         """
@@ -178,12 +191,13 @@ class SessionLookup:
 
         @param live: What this process has of it, if anything.
         """
-        doubts = 0 if live is None else live.doubts
-        loading = self._site.sessionManager.store.loadSession(token.sid)
+        manager = self._site.sessionManager
+        since = (0 if live is None else live.doubts, manager.epoch())
+        loading = manager.store.loadSession(token.sid)
         loading.addCallbacks(
             self._loaded,
             self._notLoaded,
-            callbackArgs=(token, value, audience, doubts),
+            callbackArgs=(token, value, audience, since),
             errbackArgs=(token, value, audience),
         )
         if loading.called and not loading.paused and not isinstance(loading.result, Failure):
@@ -191,12 +205,19 @@ class SessionLookup:
         return loading
 
     def _loaded(
-        self, record: Record | None, token: Token, value: bytes, audience: bytes, doubts: int
+        self,
+        record: Record | None,
+        token: Token,
+        value: bytes,
+        audience: bytes,
+        since: tuple[int, int | None],
     ) -> Any:
         """
         Make, or bring up to date, the live session of a loaded record.
+
+        @param since: The doubts and the epoch when it began to be loaded.
         """
-        site = self._site
+        site, (doubts, epoch) = self._site, since
         live = site.sessions.bySid(token.sid)
         if record is None:
             return self._none(None, live, value, audience)
@@ -206,7 +227,7 @@ class SessionLookup:
         session = site.adoptRecord(value, record, doubts)
         if session is None:
             return None
-        session.audience = audience
+        session.audience, session.epoch = audience, epoch
         if session.isInTime(site.sessionManager.clock.seconds()):
             return session
         if session.endReason is not None:

@@ -154,6 +154,7 @@ class Batches:
                         outcomes.append(request.work(rows, *request.arguments))
                     except SessionError as e:
                         outcomes.append(_failure(e))
+                rows.write()
         except BaseException:
             # What is known is what was undone.
             self._known.clear()
@@ -173,7 +174,7 @@ class Batches:
         """
         The rows, in a transaction that has just begun.
         """
-        self._known.begin(connection)
+        self._known.begin(self._file.epochs.last())
         return Rows(connection, mayWrite, self._known)
 
 

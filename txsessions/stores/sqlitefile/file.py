@@ -12,6 +12,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import Final, TypeVar
 
 from ...errors import StoreUnavailable
+from .epoch import Epochs
 from .lock import FileLock
 from .schema import connect, makeFile, prepare, refuseForeign
 from .trouble import explain, isBusy, isSpent
@@ -44,6 +45,7 @@ class SQLiteFile:
 
     @ivar path: Where it is, absolute and without symbolic links: whoever names
         the same file must lock the same lock.
+    @ivar epochs: What tells whether others have written, in any thread.
     @ivar _connection: The connection; C{None} while it is not open.
     @ivar _lock: What is held while anything is written: transactions, and the
         checkpoints in them, in opening and in closing.  To read takes no lock.
@@ -52,6 +54,7 @@ class SQLiteFile:
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path)
+        self.epochs = Epochs()
         self._connection: sqlite3.Connection | None = None
         self._lock = FileLock(f"{self.path}-lock")
         self._isStuck = False
@@ -71,6 +74,7 @@ class SQLiteFile:
         @raise StoreUnavailable: It cannot be begun.
         """
         connection = self._opened(until)
+        self.epochs.begun()
         connection.execute("BEGIN")
         try:
             yield connection
@@ -90,8 +94,10 @@ class SQLiteFile:
         connection = self._opened(until)
         self._patiently(lambda: self._begin(connection), until)
         try:
+            before = self.epochs.begun()
             yield connection
             connection.execute("COMMIT")
+            self.epochs.committed(before)
         except BaseException as e:
             self._undo(connection, e)
             raise
@@ -106,6 +112,7 @@ class SQLiteFile:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        self.epochs.close()
         # A process that keeps the lock for so long has the file open itself:
         # then this connection is not the last, whose end would write.
         with (
@@ -115,6 +122,7 @@ class SQLiteFile:
         ):
             self._patiently(self._lock.acquire, self.patience())
             connection.execute("PRAGMA wal_checkpoint")
+        self.epochs.closed()
 
     def _opened(self, until: float) -> sqlite3.Connection:
         """
@@ -140,6 +148,7 @@ class SQLiteFile:
             except BaseException:
                 connection.close()
                 raise
+            self.epochs.open(self.path)
             return connection
         finally:
             self._lock.release()
@@ -165,6 +174,7 @@ class SQLiteFile:
             with suppress(sqlite3.Error):
                 connection.execute("ROLLBACK")
         if isSpent(error):
+            self.epochs.close()
             self._connection = None
             connection.close()
 

@@ -4,7 +4,6 @@ What a connection knows of the rows of sessions.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping
 from typing import Final
 
@@ -24,12 +23,6 @@ COPIES: Final = 3
 """
 About how many bytes an entry takes beside the text of its attributes, and how often
 that is there: in the row, decoded, and in the record.
-"""
-
-VERSION: Final = "PRAGMA data_version"
-"""
-A number that changes when another connection, of whichever process or program, has
-committed anything, and not when this one has.
 """
 
 
@@ -58,25 +51,23 @@ class Known:
 
     @ivar _entries: By the handles of their sessions, the oldest first.
     @ivar _size: About how many bytes they take.
-    @ivar _connection: The connection; C{None} before the first.
-    @ivar _version: The number by which it says whether others have written.
+    @ivar _epoch: The epoch in which that is known.
     """
 
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._size = 0
-        self._connection: sqlite3.Connection | None = None
-        self._version = 0
+        self._epoch: int | None = None
 
-    def begin(self, connection: sqlite3.Connection) -> None:
+    def begin(self, epoch: int | None) -> None:
         """
         A transaction has begun: forget everything if another connection has written.
+
+        @param epoch: See L{Epochs.last}.
         """
-        (version,) = connection.execute(VERSION).fetchone()
-        if connection is not self._connection or version != self._version:
+        if epoch is None or epoch != self._epoch:
             self.clear()
-            self._connection = connection
-            self._version = version
+            self._epoch = epoch
 
     def get(self, sid: str) -> Entry | None:
         """

@@ -14,6 +14,7 @@ from ...record import Change, Record, apply
 from .journal import Journal
 from .known import Entry, Known
 from .news import News
+from .pending import Pending
 from .row import (
     ATTRIBUTES,
     COLUMNS,
@@ -39,10 +40,6 @@ INSERT: Final = f"""
     INSERT INTO session ({COLUMNS}) VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), ?)
     ON CONFLICT (sid) DO NOTHING
 """
-TOUCH: Final = "UPDATE session SET lastModified = ? WHERE id = ?"
-CONTENT: Final = """
-    UPDATE session SET lastModified = ?, version = ?, attributes = CAST(? AS TEXT) WHERE id = ?
-"""
 FACTS: Final = """
     UPDATE session SET verifier = ?, sessionTimeout = ?, absoluteTimeout = ?, sessionKey = ?,
         deadline = ?
@@ -64,22 +61,32 @@ class Rows:
     that logs in too late; after any other error the transaction has to be
     undone.
 
-    @ivar connection: The connection that is in the transaction.
     @ivar mayWrite: Whether the transaction may write.
     @ivar _known: What is known of them, as they are in this transaction.
-    @ivar _execute: Executes on one cursor: a new one for each statement would cost
-        as much as a small statement.
+    @ivar _connection: The connection that is in the transaction.
+    @ivar _cursor: One cursor of it: a new one for each statement would cost as much as
+        a small statement.
+    @ivar _pending: What is to be written before anything else is executed.
     @ivar news: What there is to tell when the transaction is on the disk.
     @ivar journal: The journal, in the same transaction.
     """
 
     def __init__(self, connection: sqlite3.Connection, mayWrite: bool, known: Known) -> None:
-        self.connection: Final = connection
+        self._connection: Final = connection
         self.mayWrite: Final = mayWrite
         self._known: Final = known
-        self._execute: Final = connection.cursor().execute
+        self._cursor: Final = connection.cursor()
+        self._pending: Final = Pending(connection)
         self.news: Final = News()
         self.journal: Final = Journal(connection, self.news, mayWrite)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """
+        The connection that is in the transaction, with all that was changed so far.
+        """
+        self._pending.write()
+        return self._connection
 
     def ready(self) -> None:
         """
@@ -162,7 +169,7 @@ class Rows:
         if after.version != record.version:
             self.rewrite(entry, after)
         elif after.lastModified != record.lastModified:
-            self._execute(TOUCH, (after.lastModified, entry.row[ID]))
+            self._pending.touch(entry.row[ID], after.lastModified)
             self._known.put(Entry(entry.row, after, entry.texts))
         return after.version
 
@@ -216,8 +223,14 @@ class Rows:
                 self._execute(FACTS, (*facts, deadline(after), row[ID]))
         except UnicodeEncodeError:
             raise noText(after.sid) from None
-        self._execute(CONTENT, (after.lastModified, after.version, text, row[ID]))
+        self._pending.content(row[ID], after.lastModified, after.version, text)
         self._known.put(Entry((*row[:ATTRIBUTES], text, row[DEADLINE]), after, texts))
+
+    def write(self) -> None:
+        """
+        Write what was changed so far.
+        """
+        self._pending.write()
 
     def sound(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Record]]:
         """
@@ -248,6 +261,13 @@ class Rows:
             raise self._quarantined(row, e) from None
         self._known.put(entry)
         return entry
+
+    def _execute(self, statement: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        """
+        Execute a statement, after what was changed so far.
+        """
+        self._pending.write()
+        return self._cursor.execute(statement, values)
 
     def _reason(self, sid: str) -> str | None:
         """
