@@ -112,6 +112,7 @@ class Population:
         gc.collect()
         # As docs/deployment.rst advises.
         gc.freeze()
+        gc.set_threshold(50_000)
         self._before = (memory(os.getpid()), len(gc.get_objects()))
         self._began = time.perf_counter()
         self._longest = self._collecting = 0.0

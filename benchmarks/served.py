@@ -137,6 +137,7 @@ def main(arguments: list[str]) -> None:
     variant, port, place = [*arguments, "."][:3]
     # As C{twistd txsessions} does, and docs/deployment.rst advises.
     reactor.callWhenRunning(gc.freeze)
+    gc.set_threshold(50_000)
     reactor.listenTCP(int(port), makeSite(variant, place), interface="127.0.0.1")
     reactor.run()
 

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -613,6 +614,25 @@ def test_roots(tmp_path, options, path, expected):
         assert process.terminate() == -signal.SIGTERM
         assert process.errors == ""
         assert "Traceback" not in process.output
+
+
+@pytest.mark.parametrize("before, after", [(700, 50_000), (0, 0), (90_000, 90_000)])
+def test_collector(before, after):
+    """
+    The collector of garbage leaves alone what is there at the start, and is in no hurry;
+    one that was turned off, or is in even less of a hurry, stays so.
+    """
+    steps = f"""
+import gc
+from txsessions.tap import _settle
+gc.set_threshold({before})
+_settle()
+print(gc.get_threshold()[0], gc.get_freeze_count() > 10_000)
+"""
+    printed = subprocess.run(
+        [sys.executable, "-c", steps], capture_output=True, text=True, check=True
+    ).stdout
+    assert printed.split() == [str(after), "True"]
 
 
 def test_manyListeners(tmp_path):
