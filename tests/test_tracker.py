@@ -493,7 +493,7 @@ class TestOthers:
                 return answer
 
         answers: list[int] = []
-        one.tracker.keeper._store = SlowAnswers()
+        one.tracker._store = SlowAnswers()
         one.data["a"] = 1
         result = one.commit()
         two.data["a"] = 2
@@ -685,7 +685,7 @@ class TestModify:
         one = newWorker(n=1)
         two = one.another()
         two.tracker.end(LOGOUT)
-        one.tracker.keeper.isExact = False
+        one.tracker.isExact = False
         assert isinstance(outcome(one.tracker.modify(called.append))[0], SessionEnded)
         assert isinstance(outcome(two.tracker.modify(called.append))[0], SessionEnded)
         assert not called and one.ends == [LOGOUT]
@@ -696,7 +696,7 @@ class TestModify:
         """
         worker = newWorker(n=1)
         worker.store._records.clear()
-        worker.tracker.keeper.isExact = False
+        worker.tracker.isExact = False
         result = outcome(worker.tracker.modify(self.increment))
         assert type(result[0]) is SessionNotFound and worker.ends == [REVOKED]
 

@@ -214,8 +214,8 @@ def test_noticesATouchThatCounts(monkeypatch: pytest.MonkeyPatch) -> None:
     is to know.
     """
 
-    def careless(self: Any, version: int, change: Any) -> None:
-        original(self, version, change)
+    def careless(self: Any, version: int, *sent: Any) -> None:
+        original(self, version, *sent)
         self.isExact = True
         self.record = self.record and type(self.record)(
             **{

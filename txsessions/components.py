@@ -10,7 +10,7 @@ changes are ever saved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Set
 from typing import Any, Final, TypeVar
 
 import attrs
@@ -224,7 +224,7 @@ class PersistentComponents:
         """
         return bool(self._cache or self._seen)
 
-    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+    def changes(self) -> tuple[dict[str, bytes], Set[str]]:
         """
         What has changed since it was stored.
 
@@ -232,7 +232,7 @@ class PersistentComponents:
         @raise InvalidSessionData: A component would not come back as it is.
         """
         if not self.isTouched:
-            return {}, set()
+            return {}, frozenset()
         changed = {}
         for name, declaration, component in self._known():
             text = declaration.encode(component)

@@ -114,7 +114,7 @@ class SessionData(MutableMapping[str, Any]):
         """
         return bool(self._assigned or self._containers or self._removed)
 
-    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+    def changes(self) -> tuple[dict[str, bytes], Set[str]]:
         """
         What has changed since it was stored.
 
@@ -132,7 +132,7 @@ class SessionData(MutableMapping[str, Any]):
             if key not in texts or not isText(texts[key], value):
                 changed[intern(PREFIX + key)] = encode(key, value, self._limits)
         if not self._removed:
-            return changed, set()
+            return changed, frozenset()
         return changed, {PREFIX + key for key in self._removed if key in texts}
 
     def stored(self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None) -> None:

@@ -5,7 +5,7 @@ change it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -21,6 +21,7 @@ from .errors import (
 )
 from .record import NOTHING, Change, Record, after
 from .tracked import Tracked, recordOf, takeOver
+from .turns import Turns
 
 MAXIMUM_COLLISIONS: Final = 5
 """
@@ -39,33 +40,32 @@ Answers of a store to a change that say for certain that it was not made.
 """
 
 
-class Keeper:
+class Keeper(Turns):
     """
-    Keeps the books of one session.  One step at a time.
+    Keeps the books of one session.  One step at a time: whoever takes them sees to
+    their L{Turns}, which it inherits, since there is one object less for each live
+    session that Python's collector of garbage looks at.
 
     @ivar record: What is known to be stored; C{None} before it is created.
     @ivar isExact: Whether C{record} is all that is stored, as far as this
         process can know; not so when a save went on top of somebody else's, or
         when the store did not say what became of it.
-    @ivar doubts: How often the store did not say what became of a step.
+    @ivar doubts: How often C{isExact} was put in doubt.
     @ivar isUnsure: Whether the store did not say whether the session was
         created.
     @ivar _live: The live session.
     @ivar _store: The L{ISessionStore<txsessions.interfaces.ISessionStore>}
-        where its record is.
-    @ivar _lost: Called when the store says that the session is no more.
+        where its record is; C{None} for a session that lives in memory only.
     @ivar _attempt: The record that was to be created when C{isUnsure}.
     @ivar _sent: The change that is on its way to the store, or C{None}.
     """
 
-    __slots__ = ("_attempt", "_live", "_lost", "_sent", "_store", "doubts", "isExact", "record")
+    __slots__ = ("_attempt", "_live", "_sent", "_store", "doubts", "isExact", "record")
 
-    def __init__(
-        self, live: Tracked, store: Any, lost: Callable[[SessionNotFound], object]
-    ) -> None:
+    def __init__(self, live: Tracked, store: Any) -> None:
+        super().__init__()
         self._live = live
         self._store = store
-        self._lost = lost
         self.record: Record | None = None
         self.isExact = True
         self.doubts = 0
@@ -79,14 +79,11 @@ class Keeper:
         """
         return self._attempt is not None
 
-    def release(self, departed: Tracked) -> None:
+    def lost(self, error: SessionNotFound) -> None:
         """
-        Let go of the live session, and of who wants to know of its end.
-
-        @param departed: Stands for the session from now on.
+        The store says that the session is no more.
         """
-        self._live = departed
-        self._lost = _tellNobody
+        raise NotImplementedError
 
     def refresh(self, record: Record, doubts: int | None = None) -> None:
         """
@@ -105,7 +102,8 @@ class Keeper:
 
     def doubt(self) -> None:
         """
-        The store did not say what became of a step.
+        What is known of the record may not be all that is stored: the store did
+        not say what became of a step, or somebody else has changed it.
         """
         self.isExact = False
         self.doubts += 1
@@ -182,18 +180,17 @@ class Keeper:
 
         @return: What to wait for; C{None} when it is done already.
         """
-        record = self.record
-        assert record is not None, "the session is not stored yet"
+        before = self.stored()
         answer = self._store.saveSession(change)
+        sent = after(before, change)
+        if sent.attributes is not before.attributes:
+            self._tellStored(sent.attributes, change)
         if answer.called and not answer.paused and not isinstance(answer.result, Failure):
-            self._saved(answer.result, change)
+            self._saved(answer.result, change, before, sent)
             return None
-        self._sent, told = change, None
-        if not change.isTouch:
-            told = after(record, change, record.version + 1)
-            self._tellStored(told.attributes, _namesIn(change))
+        self._sent = change
         done: Deferred[None] = answer.addCallbacks(
-            self._saved, self.refused, callbackArgs=(change, record, told)
+            self._saved, self.refused, callbackArgs=(change, before, sent)
         )
         return done
 
@@ -223,7 +220,7 @@ class Keeper:
         """
         self._sent = None
         if isinstance(failure.value, SessionNotFound):
-            self._lost(failure.value)
+            self.lost(failure.value)
         elif not failure.check(*DEFINITE):
             self.doubt()
         if self.record is not None:
@@ -237,24 +234,16 @@ class Keeper:
         assert self.record is not None, "the session is not stored yet"
         return self.record
 
-    def _saved(
-        self,
-        version: int,
-        change: Change,
-        before: Record | None = None,
-        told: Record | None = None,
-    ) -> None:
+    def _saved(self, version: int, change: Change, before: Record, sent: Record) -> None:
         """
         A change was applied.
 
         @param before: What was known to be stored when it was sent.
-        @param told: What the parts of the session were told then to be on its way;
-            C{None}: they were told nothing.
+        @param sent: What was to be stored then.
         """
-        record, self._sent = self.record, None
-        assert record is not None, "the session is not stored yet"
-        if told is not None and record is before and version == told.version:
-            self.record = told
+        record, self._sent = self.stored(), None
+        if record is before and version == sent.version:
+            self.record = sent
         elif change.isTouch:
             self.isExact = self.isExact and version <= record.version
             self.record = after(record, change, record.version)
@@ -264,7 +253,7 @@ class Keeper:
         else:
             self.isExact = self.isExact and version == record.version + 1
             self.record = after(record, change, version)
-            self._tellStored(self.record.attributes, _namesIn(change))
+            self._tellStored(self.record.attributes, change)
 
     def _nowStored(self, record: Record) -> None:
         """
@@ -273,15 +262,16 @@ class Keeper:
         self.record = record
         self._tellStored(record.attributes)
 
-    def _tellStored(
-        self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None
-    ) -> None:
+    def _tellStored(self, attributes: Mapping[str, bytes], change: Change | None = None) -> None:
         """
         Tell the parts of the session what is stored, or on its way there.
 
-        @param names: Of those that may differ from what was told before;
-            C{None}: any may.
+        @param change: What makes it differ from what was told before; C{None}:
+            anything may.
         """
+        names: Iterable[str] | None = None
+        if change is not None:
+            names = [*change.set, *change.unset] if change.unset else change.set
         for part in self._live.parts():
             part.stored(attributes, names)
 
@@ -291,16 +281,3 @@ class Keeper:
         """
         for part in self._live.parts():
             part.refresh(record.attributes)
-
-
-def _namesIn(change: Change) -> Iterable[str]:
-    """
-    The names of the attributes that a change sets or removes.
-    """
-    return {*change.set, *change.unset} if change.unset else change.set
-
-
-def _tellNobody(error: SessionNotFound) -> None:
-    """
-    Everybody knows.
-    """

@@ -186,13 +186,17 @@ def apply(record: Record, change: Change) -> Record:
     touched = change.lastModified
     if touched is not None and not isInTime(record, touched):
         raise SessionEnded(record.sid, endReason(record, touched) or IDLE)
-    return after(record, change, record.version if change.isTouch else record.version + 1)
+    return after(record, change)
 
 
-def after(record: Record, change: Change, version: int) -> Record:
+def after(record: Record, change: Change, version: int | None = None) -> Record:
     """
-    The record after a change that applies, with this version.
+    The record after a change that applies.
+
+    @param version: Its version then; C{None}: the one that follows.
     """
+    if version is None:
+        version = record.version if change.isTouch else record.version + 1
     touched = change.lastModified
     idle, absolute = change.sessionTimeout, change.absoluteTimeout
     before, attributes = record.lastModified, record.attributes

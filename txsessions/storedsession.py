@@ -171,11 +171,11 @@ class StoredSession(server.Session):
         tracker, opened = self._tracker, self._opened
         if tracker is None or opened is None:
             return False
-        keeper = tracker.keeper
+        record = tracker.record
         return (
-            keeper.isExact
-            and keeper.record is not None
-            and opened[1] == keeper.record.verifier
+            tracker.isExact
+            and record is not None
+            and opened[1] == record.verifier
             and self.audience == audience
             and compare_digest(opened[0], uid)
             and self.endReason is None
@@ -209,14 +209,14 @@ class StoredSession(server.Session):
         tracker, data, components = self._tracker, self._data, self._components
         if (
             tracker is None
-            or tracker.turns.isBusy
+            or tracker.isBusy
             or self._unended is not None
             or (self._adapterCache and components is None)
             or (components is not None and components.isTouched)
             or (data is not None and data.isTouched)
         ):
             return False
-        record = tracker.keeper.record
+        record = tracker.record
         return (
             record is not None
             and self.sessionKey == record.sessionKey

@@ -27,7 +27,7 @@ class Part(Protocol):
     A part of a session's content that knows what has changed in it.
     """
 
-    def changes(self) -> tuple[dict[str, bytes], set[str]]:
+    def changes(self) -> tuple[dict[str, bytes], Set[str]]:
         """
         The attributes to set, and the names of those to remove, to store what
         has changed.
@@ -174,25 +174,16 @@ def changeOf(live: Tracked, record: Record) -> Change | None:
     )
     if isAsBefore and not changed and not removed:
         return None
-    touched, before = live.lastModified, record.lastModified
-    change = Change(record.sid, changed, frozenset(removed), max(touched, before))
+    # An older one changes nothing.
+    change = Change(record.sid, changed, frozenset(removed), live.lastModified)
     if not isAsBefore:
         change = replace(change, **_changedFacts(live, record))
-    if _isLarger(changed, record.attributes):
-        live.limits.check(mergedAttributes(record.attributes, change))
-    return change
-
-
-def _isLarger(changed: Mapping[str, bytes], attributes: Mapping[str, bytes]) -> bool:
-    """
-    Whether any attribute takes more than before, so that the limits have to be
-    looked at.
-    """
     for name, text in changed.items():
-        before = attributes.get(name)
-        if before is None or len(text) > len(before):
-            return True
-    return False
+        if len(text) > len(record.attributes.get(name, b"")):
+            # Where nothing takes more than before, no limit is passed.
+            live.limits.check(mergedAttributes(record.attributes, change))
+            break
+    return change
 
 
 def _changedFacts(live: Tracked, record: Record) -> dict[str, Any]:
@@ -206,14 +197,11 @@ def _changedFacts(live: Tracked, record: Record) -> dict[str, Any]:
     }
 
 
-def dueChangeOf(live: Tracked, record: Record) -> Change | None:
+def dueTouchOf(live: Tracked, record: Record) -> Change | None:
     """
-    What has changed; or the touch alone, if the stored C{lastModified} has
-    grown so old that it has to be written; or C{None}.
+    The touch alone, if the stored C{lastModified} has grown so old that it has
+    to be written; C{None} if not.
     """
-    change = changeOf(live, record)
-    if change is not None:
-        return change
     age = live.lastModified - record.lastModified
     if age > 0 and age >= touchInterval(record.sessionTimeout):
         return Change(record.sid, lastModified=live.lastModified)

@@ -24,10 +24,9 @@ from .errors import (
     VersionConflict,
 )
 from .keeper import Keeper
-from .record import NOTHING, UNCHANGED, Change, Record, Unchanged, after, mergedAttributes
+from .record import NOTHING, UNCHANGED, Change, Unchanged, after, mergedAttributes
 from .token import INSECURE, digest, parseAny, sidOf
-from .tracked import Departed, Tracked, changeOf, dueChangeOf
-from .turns import Turns
+from .tracked import Departed, Tracked, changeOf, dueTouchOf
 
 T = TypeVar("T")
 
@@ -38,42 +37,20 @@ that do nothing but change one key it takes two or three.
 """
 
 
-class Tracker:
+class Tracker(Keeper):
     """
     Keeps one live session and its record together.
 
     @ivar endReason: Why it has ended; C{None} while it lives.
-    @ivar _live: The live session.
-    @ivar _store: The L{ISessionStore<txsessions.interfaces.ISessionStore>}
-        where its record is; C{None} for a session that lives in memory only.
-    @ivar keeper: What is known of the record.
-    @ivar turns: The steps, one after the other.
     @ivar _isEnding: Whether the end still waits for its turn, or for the store.
     """
 
-    __slots__ = ("_isEnding", "_live", "_store", "endReason", "keeper", "turns")
+    __slots__ = ("_isEnding", "endReason")
 
     def __init__(self, live: Tracked, store: Any, endReason: str | None = None) -> None:
-        self._live = live
-        self._store = store
-        self.keeper = Keeper(live, store, self.lost)
-        self.turns = Turns()
+        super().__init__(live, store)
         self.endReason = endReason
         self._isEnding = False
-
-    @property
-    def record(self) -> Record | None:
-        """
-        What is known to be stored; C{None} before the first commit.
-        """
-        return self.keeper.record
-
-    @property
-    def isExact(self) -> bool:
-        """
-        Whether that is all that is stored, as far as this process can know.
-        """
-        return self.keeper.isExact
 
     def pendingCommit(self) -> Deferred[None] | None:
         """
@@ -85,30 +62,32 @@ class Tracker:
         """
         if self.endReason is not None:
             # Until the store has ended it, it may yet live on.
-            return self.turns.run(self._commitUnlessOver) if self._isEnding else None
-        live, record = self._live, self.keeper.record
-        if self.turns.isBusy or (record is None and live.isWorthStoring()):
-            return self.turns.run(self._commit)
-        change = None if record is None else dueChangeOf(live, record)
-        return None if change is None else self.turns.now(self.keeper.save, change)
+            return self.run(self._commitUnlessOver) if self._isEnding else None
+        live, record = self._live, self.record
+        if self.isBusy or (record is None and live.isWorthStoring()):
+            return self.run(self._commit)
+        if record is None:
+            return None
+        change = changeOf(live, record) or dueTouchOf(live, record)
+        return None if change is None else self.now(self.save, change)
 
     def commit(self) -> Deferred[None]:
         """
         Save what has changed.  See L{txsessions.interfaces.ISession.commit}.
         """
-        return self.turns.run(self._commit)
+        return self.run(self._commit)
 
     def touch(self) -> Deferred[None]:
         """
         Save the touch alone; as L{commit}.
         """
-        return self.turns.run(self._touch)
+        return self.run(self._touch)
 
     def modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Deferred[T]:
         """
         See L{txsessions.interfaces.ISession.modify}.
         """
-        return self.turns.run(lambda: self._modify(function))
+        return self.run(lambda: self._modify(function))
 
     def rework(
         self,
@@ -128,7 +107,7 @@ class Tracker:
         @param attributes: What else is set in the same step.
         @return: A L{Deferred} that fires with the result of C{done}.
         """
-        return self.turns.run(lambda: self._rework(token, sessionKey, attributes).addCallback(done))
+        return self.run(lambda: self._rework(token, sessionKey, attributes).addCallback(done))
 
     def end(self, reason: str) -> Deferred[None]:
         """
@@ -142,38 +121,16 @@ class Tracker:
         if self._isOver():
             return succeed(None)
         self.endReason = self.endReason or reason
-        if self.record is None and not self.keeper.isUnsure and not self.turns.isBusy:
+        if self.record is None and not self.isUnsure and not self.isBusy:
             self._live.ended(reason)
             self._release()
             return succeed(None)
         self._isEnding = True
-        return self.turns.run(lambda: self._end(reason)).addCallback(lambda _: self._release())
-
-    @property
-    def doubts(self) -> int:
-        """
-        How often the store did not say what became of a step.
-        """
-        return self.keeper.doubts
-
-    def refresh(self, record: Record, doubts: int | None = None) -> None:
-        """
-        Take over what was loaded from the store, unless more is known already.
-
-        @param doubts: How many there were when it began to be loaded; C{None}:
-            as many as there are.
-        """
-        self.keeper.refresh(record, doubts)
-
-    def doubt(self) -> None:
-        """
-        What is known of the record may not be all that is stored.
-        """
-        self.keeper.doubt()
+        return self.run(lambda: self._endStored(reason)).addCallback(lambda _: self._release())
 
     def lost(self, error: SessionNotFound) -> None:
         """
-        The store says that the session is no more.
+        See L{Keeper.lost}.
         """
         self.finish(error.reason if isinstance(error, SessionEnded) else lifetime.REVOKED)
 
@@ -191,7 +148,7 @@ class Tracker:
         Whether the store knows everything, as far as that can be told.
         """
         record = self.record
-        if record is None or self.turns.isBusy:
+        if record is None or self.isBusy:
             return False
         try:
             return (
@@ -201,24 +158,18 @@ class Tracker:
         except InvalidSessionData:
             return False
 
-    def forgetChanges(self) -> None:
-        """
-        Go back to what is stored, because what was changed could not be saved.
-        """
-        self.keeper.forgetChanges()
-
     def _commit(self) -> Deferred[None] | None:
         """
         One commit, when its turn has come; C{None} when it is done already.
         """
         if self._isOver():
             return fail(self._ended())
-        if self.keeper.isUnsure:
-            return self.keeper.settle().addCallback(lambda _: self._commit())
+        if self.isUnsure:
+            return self.settle().addCallback(lambda _: self._commit())
         if self.record is None:
             return self._create()
-        change = dueChangeOf(self._live, self.record)
-        return None if change is None else self.keeper.save(change)
+        change = changeOf(self._live, self.record) or dueTouchOf(self._live, self.record)
+        return None if change is None else self.save(change)
 
     def _commitUnlessOver(self) -> Deferred[None] | None:
         """
@@ -241,7 +192,7 @@ class Tracker:
             ending: Deferred[None] = self._store.deleteSession(self._sid(), self.endReason)
             return ending.addCallback(lambda _: fail(self._ended()))
 
-        return self.keeper.create(attributes, **facts).addCallback(created)
+        return self.create(attributes, **facts).addCallback(created)
 
     def _touch(self) -> Deferred[None] | None:
         """
@@ -249,7 +200,7 @@ class Tracker:
         """
         if self.record is None or self.endReason is not None:
             return None
-        return self.keeper.save(Change(self._sid(), lastModified=self._live.lastModified))
+        return self.save(Change(self._sid(), lastModified=self._live.lastModified))
 
     @inlineCallbacks
     def _modify(self, function: Callable[[MutableMapping[str, Any]], T]) -> Any:
@@ -257,11 +208,10 @@ class Tracker:
         One C{modify}, when its turn has come.
         """
         yield self._commit()
-        keeper = self.keeper
         for attempt in range(MAXIMUM_TRIES):
-            if attempt or not keeper.isExact:
-                yield keeper.reload()
-            record = keeper.stored()
+            if attempt or not self.isExact:
+                yield self.reload()
+            record = self.stored()
             data = SessionData(record.attributes, self._live.limits)
             result = function(data)
             changed, removed = data.changes()
@@ -276,10 +226,10 @@ class Tracker:
             )
             self._live.limits.check(mergedAttributes(record.attributes, change))
             try:
-                version = yield self._store.saveSession(change).addErrback(keeper.refused)
+                version = yield self._store.saveSession(change).addErrback(self.refused)
             except VersionConflict:
                 continue
-            keeper.refresh(after(record, change, version))
+            self.refresh(after(record, change, version))
             return result
         raise VersionConflict(self._sid())
 
@@ -296,8 +246,8 @@ class Tracker:
         facts: dict[str, Any] = {"verifier": digest(parsed.verifier, live.audience or INSECURE)}
         if sessionKey is not UNCHANGED:
             facts["sessionKey"] = sessionKey
-        if self.keeper.isUnsure:
-            yield self.keeper.settle()
+        if self.isUnsure:
+            yield self.settle()
         if self.record is None:
             before = live.uid
             yield self._create(attributes, **facts)
@@ -320,9 +270,9 @@ class Tracker:
         @param attributes: What else is set.
         @return: A L{Deferred} that fires with whether it is the verifier now.
         """
-        keeper, live = self.keeper, self._live
+        live = self._live
         for _ in range(MAXIMUM_TRIES):
-            record = keeper.stored()
+            record = self.stored()
             change = changeOf(live, record) or Change(record.sid, lastModified=live.lastModified)
             change = replace(
                 change,
@@ -331,17 +281,17 @@ class Tracker:
                 **facts,
             )
             try:
-                yield keeper.save(change)
+                yield self.save(change)
                 return True
             except VersionConflict:
-                yield keeper.reload()
-            if facts.get("sessionKey", UNCHANGED) in (UNCHANGED, keeper.stored().sessionKey):
+                yield self.reload()
+            if facts.get("sessionKey", UNCHANGED) in (UNCHANGED, self.stored().sessionKey):
                 yield self._commit()
                 return False
         raise VersionConflict(self._sid())
 
     @inlineCallbacks
-    def _end(self, reason: str) -> Any:
+    def _endStored(self, reason: str) -> Any:
         """
         End it in the store, when its turn has come; unless it has been.
         """
@@ -349,16 +299,16 @@ class Tracker:
             return
         self.endReason, self._isEnding = reason, True
         try:
-            if self.keeper.isUnsure:
+            if self.isUnsure:
                 # Whatever comes of it: nobody was told that it is stored.
-                yield self.keeper.settle().addErrback(lambda failure: failure.trap(SessionError))
+                yield self.settle().addErrback(lambda failure: failure.trap(SessionError))
             if self.record is not None:
                 yield self._store.deleteSession(self._sid(), reason)
         except (SessionNotFound, CorruptRecord):
             pass
         except BaseException:
             self.endReason = None
-            self.keeper.doubt()
+            self.doubt()
             raise
         finally:
             self._isEnding = False
@@ -370,9 +320,8 @@ class Tracker:
         Otherwise it would stay until the garbage collector comes; and where a
         hundred thousand have ended, that holds the reactor for a second.
         """
-        if not self.turns.isBusy:
+        if not self.isBusy:
             self._live = Departed(self._live.uid)
-            self.keeper.release(self._live)
 
     def _isOver(self) -> bool:
         """

@@ -39,12 +39,12 @@ class Turns:
         try:
             result = step(*args)
         except BaseException:
-            self._next()
+            self._nextStep()
             raise
         if isinstance(result, Deferred):
-            return result.addBoth(self._end)
+            return result.addBoth(self._stepDone)
         if self._waiting:
-            self._next()
+            self._nextStep()
         else:
             self.isBusy = False
         return result
@@ -64,14 +64,14 @@ class Turns:
         self._waiting.append((step, later))
         return later
 
-    def _end(self, result: T) -> T:
+    def _stepDone(self, result: T) -> T:
         """
         A step that took its time is done.
         """
-        self._next()
+        self._nextStep()
         return result
 
-    def _next(self) -> None:
+    def _nextStep(self) -> None:
         """
         Let those begin that wait, one after the other.  In a loop, because
         many may be done as soon as they begin.
@@ -82,6 +82,6 @@ class Turns:
             isDone = answer.called and not answer.paused
             answer.chainDeferred(later)
             if not isDone:
-                answer.addBoth(self._end)
+                answer.addBoth(self._stepDone)
                 return
         self.isBusy = False
