@@ -68,28 +68,26 @@ class LiveSession(StoredSession):
     @ivar _watched: The time-outs by which that was last looked at.
     @ivar _bound: The connections that end with it; C{None} if there never was
         any.
-    @ivar _plainSize: How many attributes an instance has to which nobody added
-        any.
     """
 
+    isNew: bool = False
+    reworker: Any = None
+    ender: Any = None
+
     _log = Logger()
+    _isOver: bool = False
+    _isAskedToEnd: bool = False
+    _bound: BoundConnections | None = None
 
     def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
         """
         See L{StoredSession}.
         """
         super().__init__(site, uid, reactor)
-        self.isNew = False
-        self.reworker: Any = None
-        self.ender: Any = None
         self.isTokenUnseen = False
         self._holders: dict[int, ref[Any]] | None = None
-        self._isOver = False
-        self._isAskedToEnd = False
         self._expiry: Duties | None = None
         self._watched: tuple[float, float | None] | None = None
-        self._bound: BoundConnections | None = None
-        self._plainSize = len(self.__dict__) + 1
 
     @property
     def holders(self) -> dict[int, Any]:
@@ -212,11 +210,9 @@ class LiveSession(StoredSession):
         Whether all there is of it is in its record, so that it may be forgotten
         here until somebody asks for it.
         """
-        added = len(self.__dict__) - self._plainSize
-        timeouts = ("sessionTimeout" in self.__dict__) + ("absoluteTimeout" in self.__dict__)
         return self.isStored() and not (
-            added > timeouts
-            or self.expireCallbacks
+            self.__dict__.keys() - OWN
+            or self._callbacks
             or self._bound
             or not self._persistent().areAll()
             or self._observers()
@@ -250,8 +246,7 @@ class LiveSession(StoredSession):
             self._expiry.discard(self.sid)
         if self._bound is not None:
             self._bound.close()
-        callbacks = self.expireCallbacks[:]
-        self.expireCallbacks.clear()
+        callbacks, self._callbacks = self._callbacks or (), None
         for callback in callbacks:
             self._tell(callback)
         if self._adapterCache:
@@ -369,3 +364,15 @@ class LiveSession(StoredSession):
             lambda sid: self.nextDuty(),
             lambda sid: self.due(),
         )
+
+
+OWN: Final = frozenset(
+    (
+        *vars(LiveSession(None, None)),
+        *StoredSession.__annotations__,
+        *LiveSession.__annotations__,
+    )
+)
+"""
+The attributes that a session may have to which nobody has added any.
+"""

@@ -37,6 +37,9 @@ class StoredSession(server.Session):
     @ivar isLate: Whether it began in a request that was late: the browser has,
         or is about to get, another token than the one it sent.  Then it is
         stored, and the browser told of it, only if there is something in it.
+    @ivar _manager: The manager of the site; C{None} for a session that lives in
+        memory only.
+    @ivar _callbacks: What C{expireCallbacks} is; C{None} until somebody asks.
     @ivar _ending: What waits for the end that the store has not confirmed yet;
         C{None} when none is under way.
     @ivar _opened: A token that was found to open it, and the verifier that it
@@ -44,8 +47,14 @@ class StoredSession(server.Session):
     @ivar _unended: Why C{expire} was to end it, and could not.
     """
 
+    # What most sessions never set is an attribute of the class: with more than thirty
+    # of their own, Python keeps them in a dict for each session, which its collector
+    # of garbage looks at.
     sessionTimeout: float = 900  # type: ignore[assignment]  # stock says int
     absoluteTimeout: float | None = None
+    isLate: bool = False
+    _callbacks: list[Callable[[], object]] | None = None
+    _ending: list[Deferred[None]] | None = None
 
     def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
         """
@@ -59,18 +68,16 @@ class StoredSession(server.Session):
             reactor = site.reactor
         self._reactor = reactor
         self.site = site
+        self._manager: Any = getattr(site, "sessionManager", None)
         self.uid = uid
         self.audience: bytes | None = None
         self.sessionKey: str | None = None
         self.epoch: int | None = None
         self.endReason: str | None = None
-        self.expireCallbacks: list[Callable[[], object]] = []
         self.sessionNamespaces: dict[Any, Any] = {}
-        self.isLate = False
         self._sid: str | None = None
         self._data: SessionData | None = None
         self._components: PersistentComponents | None = None
-        self._ending: list[Deferred[None]] | None = None
         self._unended: str | None = None
         self._opened: tuple[bytes, bytes] | None = None
         self._tracker: Tracker | None = None
@@ -84,6 +91,19 @@ class StoredSession(server.Session):
         if self._sid is None:
             self._sid = sidOf(self.uid or b"")
         return self._sid
+
+    @property
+    def expireCallbacks(self) -> list[Callable[[], object]]:  # type: ignore[override]  # stock has an attribute
+        """
+        What is called at the end, as in stock Twisted.
+        """
+        if self._callbacks is None:
+            self._callbacks = []
+        return self._callbacks
+
+    @expireCallbacks.setter
+    def expireCallbacks(self, callbacks: list[Callable[[], object]]) -> None:
+        self._callbacks = callbacks
 
     def restore(self, record: Record) -> None:
         """
@@ -252,7 +272,7 @@ class StoredSession(server.Session):
             (self.site.storeEmptySessions and not self.isLate)
             or self._data
             or self.sessionKey is not None
-            or self.expireCallbacks
+            or self._callbacks
             or self._persistent().changes()[0]
         )
 
@@ -308,17 +328,7 @@ class StoredSession(server.Session):
         """
         The present, on the clock that it measures time by.
         """
-        reactor, site = self._reactor, self.site
-        if reactor is None:
-            return seconds()
-        manager = getattr(site, "sessionManager", None)
-        clock = reactor if manager is None or reactor is not site.reactor else manager.clock
-        return clock.seconds()
-
-    @property
-    def _manager(self) -> Any:
-        """
-        The manager of the site; C{None} for a session that lives in memory
-        only.
-        """
-        return getattr(self.site, "sessionManager", None)
+        reactor, manager = self._reactor, self._manager
+        if manager is not None and reactor is self.site.reactor:
+            reactor = manager.clock
+        return seconds() if reactor is None else reactor.seconds()
