@@ -204,11 +204,11 @@ def test_wrongCookie(scene):
         assert answer.body == b"none"
 
 
-def test_control(scene, monkeypatch):
+def test_control(scene):
     """
     A look that is blind for the data finds all in order.
     """
     session = known(scene())
     session.data["list"] = [1]
-    monkeypatch.setattr(type(session.data), "isTouched", False)
+    session.data.touched = {}
     assert session.isSettled()

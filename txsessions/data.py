@@ -17,6 +17,8 @@ PREFIX: Final = "data:"
 Begins the names of the attributes of a record that are keys of C{data}.
 """
 
+NO_NAMES: Final[Set[str]] = frozenset()
+
 
 class SessionData(MutableMapping[str, Any]):
     """
@@ -27,28 +29,22 @@ class SessionData(MutableMapping[str, Any]):
     well as an assignment; values that cannot change by themselves are not
     looked at again.
 
-    Sets of keys are the keys of dicts here: Python's collector of garbage looks
-    at every set, and at no dict of strings, and there may be many sessions.
-
+    @ivar touched: What may have changed since it was stored: the texts of scalars
+        that were assigned; C{None} for the keys of lists and dicts that were asked
+        for or assigned, which may change without anybody noticing, and for those
+        that were deleted, which have no value.
     @ivar _texts: What is stored: keys to JSON texts.
     @ivar _values: What was asked for or assigned: keys to values.
-    @ivar _containers: The keys among these whose values are lists and dicts,
-        which may change without anybody noticing.
-    @ivar _assigned: The texts of scalars that were assigned since.  That of any
-        other scalar is what is stored.
-    @ivar _removed: Keys that were deleted since.
     @ivar _limits: How large values may be.
     """
 
-    __slots__ = ("_assigned", "_containers", "_limits", "_removed", "_texts", "_values")
+    __slots__ = ("_limits", "_texts", "_values", "touched")
 
     def __init__(self, attributes: Mapping[str, bytes], limits: SizeLimits = USUAL) -> None:
         self._limits = limits
         self._texts = _own(attributes)
         self._values: dict[str, Any] = {}
-        self._containers: dict[str, None] = {}
-        self._assigned: dict[str, bytes] = {}
-        self._removed: dict[str, None] = {}
+        self.touched: dict[str, bytes | None] = {}
 
     def __repr__(self) -> str:
         return f"<SessionData of {len(self)} keys>"
@@ -57,11 +53,11 @@ class SessionData(MutableMapping[str, Any]):
         try:
             return self._values[key]
         except KeyError:
-            if key in self._removed:
+            if key in self.touched:
                 raise
             value = self._values[key] = decode(self._texts[key])
             if type(value) not in SCALARS:
-                self._containers[key] = None
+                self.touched[key] = None
             return value
 
     def get(self, key: str, default: Any = None) -> Any:
@@ -76,29 +72,21 @@ class SessionData(MutableMapping[str, Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         checkKey(key)
         text = encode(key, value, self._limits)
-        if type(value) in SCALARS:
-            self._assigned[key] = text
-            self._containers.pop(key, None)
-        else:
-            self._assigned.pop(key, None)
-            self._containers[key] = None
         self._values[key] = value
-        self._removed.pop(key, None)
+        self.touched[key] = text if type(value) in SCALARS else None
 
     def __delitem__(self, key: str) -> None:
         if key not in self:
             raise KeyError(key)
         self._values.pop(key, None)
-        self._assigned.pop(key, None)
-        self._containers.pop(key, None)
-        self._removed[key] = None
+        self.touched[key] = None
 
     def __contains__(self, key: object) -> bool:
-        return key in self._values or (key in self._texts and key not in self._removed)
+        return key in self._values or (key in self._texts and key not in self.touched)
 
     def __iter__(self) -> Iterator[str]:
         for key in list(self._texts):
-            if key not in self._removed:
+            if key in self:
                 yield key
         for key in list(self._values):
             if key not in self._texts:
@@ -107,13 +95,6 @@ class SessionData(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
-    @property
-    def isTouched(self) -> bool:
-        """
-        Whether anything may have changed since it was stored.
-        """
-        return bool(self._assigned or self._containers or self._removed)
-
     def changes(self) -> tuple[dict[str, bytes], Set[str]]:
         """
         What has changed since it was stored.
@@ -121,19 +102,19 @@ class SessionData(MutableMapping[str, Any]):
         @return: The attributes to set, and the names of those to remove.
         @raise InvalidSessionData: A value inside of a container cannot be kept.
         """
-        texts = self._texts
-        changed = {}
-        # Names are the same objects in all sessions, of which there may be a million.
-        for key, text in self._assigned.items():
-            if texts.get(key) != text:
+        values, changed, removed = self._values, {}, NO_NAMES
+        for key, text in self.touched.items():
+            stored = self._texts.get(key)
+            if text is None and key not in values:
+                if stored is not None:
+                    removed |= {PREFIX + key}
+                continue
+            if text is None and (stored is None or not isText(stored, values[key])):
+                text = encode(key, values[key], self._limits)  # noqa: PLW2901
+            if text is not None and text != stored:
+                # Names are the same objects in all sessions, of which there may be a million.
                 changed[intern(PREFIX + key)] = text
-        for key in self._containers:
-            value = self._values[key]
-            if key not in texts or not isText(texts[key], value):
-                changed[intern(PREFIX + key)] = encode(key, value, self._limits)
-        if not self._removed:
-            return changed, frozenset()
-        return changed, {PREFIX + key for key in self._removed if key in texts}
+        return changed, removed
 
     def stored(self, attributes: Mapping[str, bytes], names: Iterable[str] | None = None) -> None:
         """
@@ -162,17 +143,20 @@ class SessionData(MutableMapping[str, Any]):
         See to it that what the application sees of a key stays as it is, though
         another text is stored now.
         """
+        touched = self.touched
         if key not in self._values:
             if new is None:
-                self._removed.pop(key, None)
+                touched.pop(key, None)
             elif old is None:
-                self._removed[key] = None
-        elif key not in self._containers:
-            seen = self._assigned.get(key, old)
-            if seen == new or seen is None:
-                self._assigned.pop(key, None)
-            else:
-                self._assigned[key] = seen
+                touched[key] = None
+            return
+        seen = touched.get(key, old)
+        if seen is None:
+            return
+        if seen == new:
+            touched.pop(key, None)
+        else:
+            touched[key] = seen
 
     def refresh(self, attributes: Mapping[str, bytes]) -> None:
         """
@@ -188,17 +172,16 @@ class SessionData(MutableMapping[str, Any]):
             old, new = before.get(key), after.get(key)
             if old == new or self._isChanged(key):
                 continue
-            self._assigned.pop(key, None)
+            self.touched.pop(key, None)
             if new is None:
                 del self._values[key]
-                self._containers.pop(key, None)
             else:
                 self._renew(key, decode(new), shared)
-        # What was removed here and is no longer stored has been dealt with: if
-        # others store it anew, it is theirs.
-        self._removed = dict.fromkeys(
-            key for key in self._removed if key in before and key in after
-        )
+        for key in [key for key in self.touched if key not in self._values]:
+            # What was removed here and is no longer stored has been dealt with: if
+            # others store it anew, it is theirs.
+            if key not in before or key not in after:
+                del self.touched[key]
         self._texts = after
 
     def forgetChanges(self) -> None:
@@ -206,19 +189,15 @@ class SessionData(MutableMapping[str, Any]):
         Go back to what is stored.
         """
         self._values.clear()
-        self._containers.clear()
-        self._assigned.clear()
-        self._removed.clear()
+        self.touched.clear()
 
     def _renew(self, key: str, value: Any, shared: Set[int]) -> None:
         """
         Take over the value that others have stored.
         """
         value = self._values[key] = renewed(self._values[key], value, shared)
-        if type(value) in SCALARS:
-            self._containers.pop(key, None)
-        else:
-            self._containers[key] = None
+        if type(value) not in SCALARS:
+            self.touched[key] = None
 
     def _isChanged(self, key: str) -> bool:
         """
@@ -228,7 +207,7 @@ class SessionData(MutableMapping[str, Any]):
         value = self._values[key]
         stored = self._texts.get(key)
         if type(value) in SCALARS:
-            return self._assigned.get(key, stored) != stored
+            return self.touched.get(key, stored) != stored
         return stored is None or not isText(stored, value)
 
 

@@ -233,7 +233,7 @@ class StoredSession(server.Session):
             or self._unended is not None
             or (self._adapterCache and components is None)
             or (components is not None and components.isTouched)
-            or (data is not None and data.isTouched)
+            or (data is not None and data.touched)
         ):
             return False
         record = tracker.record
