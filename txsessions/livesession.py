@@ -113,12 +113,27 @@ class LiveSession(StoredSession):
 
     def release(self, request: Any) -> None:
         """
-        A request is done.
+        A request is done.  What it has changed of the time-outs counts from now
+        on.
         """
         if self._holders is not None:
             self._holders.pop(id(request), None)
             if not self._holders:
                 self._holders = None
+        if self.reworker is request:
+            self.reworker = GONE
+        if self.ender is request:
+            self.ender = GONE
+        isNew = self.isNew
+        if isNew:
+            self.isNew = False
+        if (
+            (isNew or self._watched != (self.sessionTimeout, self.absoluteTimeout))
+            and self.endReason is None
+            and self._manager is not None
+        ):
+            self.watch()
+            self._manager.wakeBy(lifetime.deadline(self))
 
     def touch(self) -> None:
         """
@@ -190,13 +205,6 @@ class LiveSession(StoredSession):
         if record is None or self.lastModified <= record.lastModified:
             return succeed(None)
         return self._track().touch().addErrback(lambda failure: None)
-
-    def hasNewTimeouts(self) -> bool:
-        """
-        Whether its time-outs were changed since its deadline was last looked
-        at.
-        """
-        return self._watched != (self.sessionTimeout, self.absoluteTimeout)
 
     def isWorthStoring(self) -> bool:
         """

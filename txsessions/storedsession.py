@@ -198,8 +198,7 @@ class StoredSession(server.Session):
             and opened[1] == record.verifier
             and self.audience == audience
             and compare_digest(opened[0], uid)
-            and self.endReason is None
-            and isInTime(self, now)
+            and self.isInTime(now)
         )
 
     def isInTime(self, moment: float) -> bool:
@@ -230,6 +229,7 @@ class StoredSession(server.Session):
         if (
             tracker is None
             or tracker.isBusy
+            or self.endReason is not None
             or self._unended is not None
             or (self._adapterCache and components is None)
             or (components is not None and components.isTouched)

@@ -10,7 +10,7 @@ from typing import Final
 
 from twisted.web.http_headers import Headers
 
-from .headers import kept, rawHeader
+from .headers import kept
 
 _PURPOSE: Final = kept(b"sec-purpose")
 _MODE: Final = kept(b"sec-fetch-mode")
@@ -21,7 +21,7 @@ def isPrefetch(headers: Headers) -> bool:
     Whether a browser fetches a page before anybody wants to see it (Fetch
     standard, C{Sec-Purpose}).
     """
-    purposes = rawHeader(headers, _PURPOSE)
+    purposes = headers._rawHeaders.get(_PURPOSE)
     return purposes is not None and any(b"prefetch" in purpose for purpose in purposes)
 
 
@@ -30,7 +30,7 @@ def isNavigation(headers: Headers) -> bool:
     Whether a browser loads a page, and not a part of one (Fetch Metadata,
     C{Sec-Fetch-Mode}); also what does not say.
     """
-    modes = rawHeader(headers, _MODE)
+    modes = headers._rawHeaders.get(_MODE)
     return modes is None or b"navigate" in modes
 
 

@@ -2,7 +2,8 @@
 Headers by the names under which L{Headers} keeps them.
 
 To make such a name out of another one is most of the work of looking for a header;
-for those that are looked for at every request it is done once.
+for those that are looked for at every request it is done once, and they are looked up in
+C{headers._rawHeaders}.
 """
 
 from __future__ import annotations
@@ -15,15 +16,6 @@ def kept(name: bytes) -> bytes:
     The name under which L{Headers} keeps a header.
     """
     return next(iter(Headers({name: [b""]})._rawHeaders))
-
-
-def rawHeader(headers: Headers, name: bytes) -> list[bytes] | None:
-    """
-    The values of a header; C{None} if there is none.
-
-    @param name: As L{kept} gives it.
-    """
-    return headers._rawHeaders.get(name)
 
 
 def copied(headers: Headers) -> Headers:

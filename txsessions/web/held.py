@@ -7,7 +7,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.internet.defer import Deferred, fail
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -70,7 +70,7 @@ class HeldResponse(_Request):
         if isinstance(data, str):
             raise TypeError("Request.write takes bytes, and not str")
         if gate is None:
-            gate = self._gate = self._beginToSave()
+            gate = self._beginToSave()
         if gate is None:
             self.passWrite(data)
         else:
@@ -89,7 +89,7 @@ class HeldResponse(_Request):
             return
         gate = self._gate
         if gate is None:
-            gate = self._gate = self._beginToSave()
+            gate = self._beginToSave()
         if gate is None:
             self.passFinish()
         elif gate.isFinishing:
@@ -145,13 +145,10 @@ class HeldResponse(_Request):
 
         @return: The gate behind which it waits; C{None} when it is true already.
         """
-        try:
-            waiting = self._pendingCommit()
-        except Exception:
-            waiting = fail()
-        if waiting is None:
-            return None
-        return Gate(self, self._pendingCommit, self._notSaved, waiting)
+        waiting = self._pendingCommit()
+        if waiting is not None:
+            self._gate = Gate(self, self._pendingCommit, self._notSaved, waiting)
+        return self._gate
 
     # What follows is for the gate.
 

@@ -88,7 +88,7 @@ class SessionLookup:
             values = self._opened(manager.tokens, values, visit, audience)
         if not values:
             return None
-        live = self._site.sessions.byToken(values[0])
+        live = self._site.liveSessions.byToken(values[0])
         if (
             live is not None
             and (manager.isOwner or self._isCurrent(live))

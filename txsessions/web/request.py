@@ -16,10 +16,10 @@ from ..errors import SessionNotFound
 from ..session import currentRequest
 from ..token import INSECURE
 from .caching import keepPrivate
-from .headers import kept, rawHeader
+from .headers import kept
 from .held import HeldResponse, isTemporary
 from .visit import Visit
-from .visiting import VisitingRequest, firstError
+from .visiting import NO_VISITS, VisitingRequest, firstError
 
 if TYPE_CHECKING:
     from zope.interface.interface import InterfaceClass
@@ -49,7 +49,6 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         "_isToClose",
         "_mayBeClose",
         "_visits",
-        "_wasActivity",
     )
 
     _log = Logger()
@@ -60,7 +59,8 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         this one's C{__init__}.
         """
         self = super().__new__(cls)
-        self._visits = self._broughtBy = self._wasActivity = self._gate = self._head = None
+        self._visits = NO_VISITS
+        self._broughtBy = self._gate = self._head = None
         self._isGuarded = self._isToClose = self._isRefused = self._mayBeClose = False
         return self
 
@@ -74,7 +74,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
             super().process()
             return
         self._broughtBy = site
-        cookies = rawHeader(self.requestHeaders, _COOKIE)
+        cookies = self.requestHeaders._rawHeaders.get(_COOKIE)
         try:
             waiting = self._bringSessions(site, cookies) if cookies else None
         except Exception:
@@ -165,7 +165,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         if site is None:
             return super().session
         audience = site.sessionCookie.audience(self.isSecure())
-        visit = (self._visits or {}).get(audience)
+        visit = self._visits.get(audience)
         return None if visit is None else visit.session
 
     def processingFailed(self, reason: Failure) -> Failure:
@@ -251,7 +251,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         audience = INSECURE
         if not forceNotSecure:
             audience = site.sessionCookie.audience(self.isSecure())
-        visit = None if self._visits is None else self._visits.get(audience)
+        visit = self._visits.get(audience)
         if visit is None:
             visit = self._lateVisit(site, audience)
         if not (self._isGuarded or self.finished or getattr(self, "channel", None) is None):
@@ -265,17 +265,19 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         @return: What to wait for, if anything.
         """
         commits = self._commits()
-        if len(commits) < 2:
-            return commits[0].addErrback(_ended) if commits else None
+        if not commits:
+            return None
         for commit in commits:
             commit.addErrback(_ended)
+        if len(commits) == 1:
+            return commits[0]
         return gatherResults(commits, consumeErrors=True).addCallbacks(lambda _: None, firstError)
 
     def _settle(self) -> None:
         """
         The headers leave: say in them what has become of the sessions.
         """
-        for visit in (self._visits or {}).values():
+        for visit in self._visits.values():
             if visit.wasLookedAt:
                 visit.settle(self)
                 keepPrivate(self.responseHeaders)
@@ -297,7 +299,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         true.
         """
         self._restoreHead()
-        for visit in (self._visits or {}).values():
+        for visit in self._visits.values():
             visit.refuse(self)
         if self.startedWriting:
             self._log.error(

@@ -56,6 +56,7 @@ class SessionSiteMixin(_Site):
     @ivar passivePaths: Paths, as L{bytes}, at which and under which requests do
         not count as using their session: what a page polls by itself.
     @ivar sessions: The live sessions of this process, by C{uid}.
+    @ivar liveSessions: The same, for what looks at them at each request.
     @ivar sessionLookup: Finds the session of a request.
     """
 
@@ -91,12 +92,12 @@ class SessionSiteMixin(_Site):
         """
         The live sessions of this process.  What is assigned is taken over.
         """
-        return self._sessions
+        return self.liveSessions
 
     @sessions.setter
     def sessions(self, sessions: Mapping[bytes, Any]) -> None:
-        self._sessions = LiveSessions(self._gone)
-        self._sessions.update(sessions)
+        self.liveSessions = LiveSessions(self._gone)
+        self.liveSessions.update(sessions)
 
     @property
     def sessionManager(self) -> SessionManager:

@@ -12,8 +12,7 @@ from twisted.internet.error import AlreadyCalled, AlreadyCancelled
 from twisted.python.failure import Failure
 
 from ..errors import CookieTooLate, SessionNotFound
-from ..lifetime import MARGIN, deadline, lastCall
-from ..livesession import GONE
+from ..lifetime import MARGIN, lastCall
 from ..session import Session
 from .activity import isNavigation
 
@@ -32,8 +31,9 @@ class Visit:
     @ivar endReason: Why the cookie's session has ended, or C{None}.
     @ivar isStale: Whether the cookie is to be given out anew, by another key.
     @ivar session: The session that the handler has asked for, or C{None}.
+    @ivar sessions: That one, if it is ours; and before it those of ours that it
+        has asked for and that have ended since.
     @ivar wasLookedAt: Whether the handler has asked.
-    @ivar former: The sessions that it has asked for and that have ended since.
     @ivar _hasCookie: Whether the browser sent a cookie of the name.
     @ivar _isNew: Whether C{session} began in this request.
     @ivar _isOver: Whether the request is done.
@@ -51,10 +51,10 @@ class Visit:
         "_site",
         "brought",
         "endReason",
-        "former",
         "isStale",
         "isSuperseded",
         "session",
+        "sessions",
         "wasLookedAt",
     )
 
@@ -64,7 +64,7 @@ class Visit:
         self._hasCookie = hasCookie
         self.brought: Any = None
         self.session: Any = None
-        self.former: tuple[Any, ...] = ()
+        self.sessions: tuple[Session, ...] = ()
         self.endReason: str | None = None
         self._line: bytes | None = None
         self.isSuperseded = self.isStale = self.wasLookedAt = self._isNew = self._isOver = False
@@ -101,8 +101,8 @@ class Visit:
             session, self.brought = self.brought, None
             if session is None:
                 return None
-            self.session, isFirst = session, True
-            self._hold(session, request)
+            self._take(session, request)
+            isFirst = True
         if not isinstance(session, Session):
             isAlive = touched(session)
         else:
@@ -110,28 +110,17 @@ class Visit:
                 session.touch()
             isAlive = session.endReason is None
         if not isAlive:
-            self.former += (session,)
             self.endReason = getattr(session, "endReason", None)
             self.session = None
-        elif isFirst:
+        elif isFirst and self._site.sessionManager.reworkInterval is not None:
             self._renewIfOld(session, request)
         return self.session
 
-    def toCommit(self, isClientGone: bool = False) -> list[Session]:
+    def isUnheardOf(self, session: Session) -> bool:
         """
-        The sessions in which there may be something to save.
-
-        @param isClientGone: Whether nobody will ever get the token of a session
-            that is not stored yet, so that it need not be.
+        Whether nobody knows of the session but this request.
         """
-        session = self.session
-        if not isinstance(session, Session):
-            return self._ended()
-        if not self.former and session.isSettled():
-            return []
-        if isClientGone and self._isNew and not session.isStored():
-            return self._ended()
-        return [session, *self._ended()] if self.former else [session]
+        return self._isNew and session is self.session and not session.isStored()
 
     def settle(self, request: Any) -> None:
         """
@@ -145,8 +134,8 @@ class Visit:
             line = None if isTold else self._lineFor(session, request)
         if (
             line is None
-            and self.former
-            and any(self._isOurs(former, request) for former in self._ended())
+            and self.sessions != (session,)
+            and any(self._isOurs(former, request) for former in self._former())
         ):
             line = self._deletionLine(request)
         if line != self._line:
@@ -158,9 +147,9 @@ class Visit:
         of it.
         """
         self._setLine(None, request)
-        for session in (self.session, *self.former):
-            if isinstance(session, Session) and session.endReason is None:
-                if session is self.session and self._isNew and not session.isStored():
+        for session in self.sessions:
+            if session.endReason is None:
+                if self.isUnheardOf(session):
                     session.expire()
                 elif len(session.holders) == 1:
                     session.forgetChanges()
@@ -170,12 +159,10 @@ class Visit:
         The request is done.
         """
         self._isOver = True
-        session = self.session
-        if isinstance(session, Session):
-            self._leave(session, request)
-        if self.former:
-            for former in self._ended():
-                self._leave(former, request)
+        for session in self.sessions:
+            session.release(request)
+            if self.isUnheardOf(session) and not session.isWorthStoring():
+                self._site.sessions.letGo(session)
 
     def begin(self, request: Any) -> Any:
         """
@@ -189,13 +176,13 @@ class Visit:
                 "getSession() began a new session after the response's headers had left, so "
                 "that its cookie could not be sent: call it before the first write()"
             )
-        session = self.session = self._site.makeSession()
+        session = self._site.makeSession()
         session.audience = self._audience
         self._isNew = True
         if isinstance(session, Session):
             session.isNew = not self._isOver
             session.isLate = self._isLate(request)
-            self._hold(session, request)
+        self._take(session, request)
         try:
             line = self._lineOf(session.uid, request)
         except ValueError:
@@ -210,11 +197,7 @@ class Visit:
         Give a session another token, if it is time.  Only where a browser loads
         a page: what belongs to the page is asked for with the new one then.
         """
-        if (
-            self._site.sessionManager.reworkInterval is not None
-            and isinstance(session, Session)
-            and isNavigation(request.requestHeaders)
-        ):
+        if isinstance(session, Session) and isNavigation(request.requestHeaders):
             session.renewIfOld()
 
     def _isLate(self, request: Any) -> bool:
@@ -223,7 +206,7 @@ class Visit:
         the one that this request has brought, or might bring it.
         """
         return self.isSuperseded or any(
-            not self._isOurs(former, request) for former in self._ended()
+            not self._isOurs(former, request) for former in self._former()
         )
 
     def _lineFor(self, session: Session, request: Any) -> bytes | None:
@@ -280,11 +263,13 @@ class Visit:
             cookies.append(line)
         self._line = line
 
-    def _ended(self) -> list[Session]:
+    def _former(self) -> tuple[Session, ...]:
         """
-        Of the former sessions those that are ours.
+        Those of our sessions that the handler has asked for and that have ended
+        since.
         """
-        return [former for former in self.former if isinstance(former, Session)]
+        sessions = self.sessions
+        return sessions[:-1] if sessions and sessions[-1] is self.session else sessions
 
     def _notTouched(self, failure: Failure, session: Session) -> None:
         """
@@ -294,32 +279,16 @@ class Visit:
         if self.brought is session:
             self.brought, self.endReason = None, session.endReason
 
-    def _hold(self, session: Any, request: Any) -> None:
+    def _take(self, session: Any, request: Any) -> None:
         """
         The request uses this session from now on, until it is done.
         """
-        if self._isOver or not isinstance(session, Session):
-            return
-        if session.endReason is None:
-            session.hold(request)
-            self._site.sessions.keep(session)
-
-    def _leave(self, session: Session, request: Any) -> None:
-        """
-        The request uses this session no longer.
-        """
-        session.release(request)
-        if session.reworker is request:
-            session.reworker = GONE
-        if session.ender is request:
-            session.ender = GONE
-        if self._isNew and session is self.session:
-            session.isNew = False
-            if not session.isStored() and not session.isWorthStoring():
-                self._site.sessions.letGo(session)
-        if session.endReason is None and (self._isNew or session.hasNewTimeouts()):
-            session.watch()
-            self._site.sessionManager.wakeBy(deadline(session))
+        self.session = session
+        if isinstance(session, Session):
+            self.sessions += (session,)
+            if session.endReason is None and not self._isOver:
+                session.hold(request)
+                self._site.liveSessions.keep(session)
 
 
 def touched(session: Any) -> bool:

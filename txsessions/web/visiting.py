@@ -4,8 +4,8 @@ The sessions that a request brings, and those that its handler asks for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail, gatherResults
 from twisted.python.failure import Failure
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     _Request = object
 
+NO_VISITS: Final[Mapping[bytes, Visit]] = {}
+
 
 class VisitingRequest(_Request):
     """
@@ -33,10 +35,7 @@ class VisitingRequest(_Request):
         resource may have an attribute of that name.  C{None}: it does, unless a
         browser fetches a page in advance, or the path is one of the site's
         C{passivePaths}.
-    @ivar _visits: What the request has to do with sessions, by audience; made
-        when it has.
-    @ivar _wasActivity: What C{isActivity} was found to be, where it is C{None};
-        C{None} until somebody asks.
+    @ivar _visits: What the request has to do with sessions, by audience.
     @ivar _mayBeClose: Whether another process may end the sessions that were
         brought, unless it is told of a touch.
     @ivar _broughtBy: The site that has looked for the sessions of the request's
@@ -46,9 +45,8 @@ class VisitingRequest(_Request):
     __slots__ = ()
 
     isActivity: bool | None = None
-    _visits: dict[bytes, Visit] | None
+    _visits: Mapping[bytes, Visit]
     _broughtBy: Any
-    _wasActivity: bool | None
     _mayBeClose: bool
 
     def isSecure(self) -> bool:
@@ -70,13 +68,8 @@ class VisitingRequest(_Request):
         """
         isActivity = self.isActivity
         if isActivity is None:
-            isActivity = self._wasActivity
-        if isActivity is None:
-            site = self._broughtBy or self._sessionSite()
-            paths = getattr(site, "passivePaths", ())
-            isActivity = self._wasActivity = not (
-                isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths))
-            )
+            paths = getattr(self._broughtBy or self._sessionSite(), "passivePaths", ())
+            return not (isPrefetch(self.requestHeaders) or (paths and isUnder(self.path, paths)))
         return isActivity
 
     def _touchInTime(self) -> Deferred[Any] | None:
@@ -88,7 +81,7 @@ class VisitingRequest(_Request):
         @return: What to wait for, if anything.
         """
         waiting: list[Deferred[None]] = []
-        for visit in (self._visits or {}).values():
+        for visit in self._visits.values():
             if visit.isClose() and self.countsAsActivity():
                 waiting.append(visit.touchInTime())
         if not waiting:
@@ -101,9 +94,8 @@ class VisitingRequest(_Request):
 
         @return: What to wait for, if anything.
         """
-        lookup, visits, waiting = site.sessionLookup, self._visits, []
-        if visits is None:
-            visits = self._visits = {}
+        lookup, waiting = site.sessionLookup, []
+        visits = self._visits = {**self._visits}
         for audience, values in site.sessionCookie.tokensIn(headers):
             visit = visits[audience] = Visit(site, audience, hasCookie=True)
             found = lookup.find(values, audience, visit)
@@ -150,9 +142,7 @@ class VisitingRequest(_Request):
             self._brought(found, visit)
         if self._channel() is None:
             visit.leave(self)
-        if self._visits is None:
-            self._visits = {}
-        self._visits[audience] = visit
+        self._visits = {**self._visits, audience: visit}
         return visit
 
     def _cookieValues(self, site: Any, audience: bytes) -> Sequence[bytes]:
@@ -188,12 +178,15 @@ class VisitingRequest(_Request):
     def _commits(self, isClientGone: bool = False) -> list[Deferred[None]]:
         """
         Begin to save what has changed.
+
+        @param isClientGone: Whether nobody will ever get the token of a session
+            that is not stored yet, so that it need not be.
         """
         commits: list[Deferred[None]] = []
-        if self._visits is None:
-            return commits
         for visit in self._visits.values():
-            for session in visit.toCommit(isClientGone):
+            for session in visit.sessions:
+                if session.isSettled() or (isClientGone and visit.isUnheardOf(session)):
+                    continue
                 try:
                     commit = session.pendingCommit()
                 except Exception:
@@ -206,7 +199,7 @@ class VisitingRequest(_Request):
         """
         The request is done with its sessions.
         """
-        for visit in (self._visits or {}).values():
+        for visit in self._visits.values():
             visit.leave(self)
 
 
