@@ -180,7 +180,8 @@ class Keeper(Turns):
 
         @return: What to wait for; C{None} when it is done already.
         """
-        before = self.stored()
+        before = self.record
+        assert before is not None, "the session is not stored yet"
         answer = self._store.saveSession(change)
         sent = after(before, change)
         if sent.attributes is not before.attributes:
@@ -241,7 +242,8 @@ class Keeper(Turns):
         @param before: What was known to be stored when it was sent.
         @param sent: What was to be stored then.
         """
-        record, self._sent = self.stored(), None
+        record, self._sent = self.record, None
+        assert record is not None, "the session is not stored yet"
         if record is before and version == sent.version:
             self.record = sent
         elif change.isTouch:

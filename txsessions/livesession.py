@@ -55,6 +55,7 @@ class LiveSession(StoredSession):
 
     @ivar isNew: Whether it began in a request that is not done yet, so that no
         browser can have its token.
+    @ivar isLetGo: Whether its site knows it only as long as somebody holds it.
     @ivar reworker: The request whose response carries the new token, or L{GONE};
         C{None} if there is none, or if it is not known.
     @ivar ender: The request that ended it, or L{GONE}, as far as that is known.
@@ -71,6 +72,7 @@ class LiveSession(StoredSession):
     """
 
     isNew: bool = False
+    isLetGo: bool = False
     reworker: Any = None
     ender: Any = None
 

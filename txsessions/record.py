@@ -195,13 +195,12 @@ def after(record: Record, change: Change, version: int | None = None) -> Record:
 
     @param version: Its version then; C{None}: the one that follows.
     """
-    if version is None:
-        version = record.version if change.isTouch else record.version + 1
-    touched = change.lastModified
+    touched, before = change.lastModified, record.lastModified
     idle, absolute = change.sessionTimeout, change.absoluteTimeout
-    before, attributes = record.lastModified, record.attributes
-    if change.set or change.unset:
-        attributes = mergedAttributes(attributes, change)
+    attributes = mergedAttributes(record.attributes, change)
+    if version is None:
+        isTouch = attributes is record.attributes and change.isTouch
+        version = record.version if isTouch else record.version + 1
     return Record(
         record.sid,
         record.verifier if change.verifier is UNCHANGED else change.verifier,

@@ -198,7 +198,8 @@ class StoredSession(server.Session):
             and opened[1] == record.verifier
             and self.audience == audience
             and compare_digest(opened[0], uid)
-            and self.isInTime(now)
+            and self.endReason is None
+            and isInTime(self, now)
         )
 
     def isInTime(self, moment: float) -> bool:

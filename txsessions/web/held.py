@@ -69,8 +69,9 @@ class HeldResponse(_Request):
             raise RuntimeError("Request.write called on a request after Request.finish was called.")
         if isinstance(data, str):
             raise TypeError("Request.write takes bytes, and not str")
-        if gate is None:
-            gate = self._beginToSave()
+        waiting = self._pendingCommit() if gate is None else None
+        if waiting is not None:
+            gate = self._wait(waiting)
         if gate is None:
             self.passWrite(data)
         else:
@@ -88,8 +89,9 @@ class HeldResponse(_Request):
             super().finish()
             return
         gate = self._gate
-        if gate is None:
-            gate = self._beginToSave()
+        waiting = self._pendingCommit() if gate is None else None
+        if waiting is not None:
+            gate = self._wait(waiting)
         if gate is None:
             self.passFinish()
         elif gate.isFinishing:
@@ -139,15 +141,11 @@ class HeldResponse(_Request):
         """
         return self._isGuarded and (self._isRefused or self._disconnected)
 
-    def _beginToSave(self) -> Gate | None:
+    def _wait(self, waiting: Deferred[None]) -> Gate:
         """
-        Begin to make true what the response says.
-
-        @return: The gate behind which it waits; C{None} when it is true already.
+        The gate behind which the response waits until it is true.
         """
-        waiting = self._pendingCommit()
-        if waiting is not None:
-            self._gate = Gate(self, self._pendingCommit, self._notSaved, waiting)
+        self._gate = Gate(self, self._pendingCommit, self._notSaved, waiting)
         return self._gate
 
     # What follows is for the gate.

@@ -80,11 +80,8 @@ class LiveSessions(MutableMapping[bytes, Any]):
         """
         Somebody uses a session.
         """
-        sid = session.sid
-        if sid not in self._kept:
-            self._letGo.pop(sid, None)
-            self._kept[sid] = session
-            self._makeRoom()
+        if session.sid not in self._kept:
+            self._keep(session)
 
     def letGo(self, session: Any) -> None:
         """
@@ -118,8 +115,7 @@ class LiveSessions(MutableMapping[bytes, Any]):
     def __setitem__(self, uid: bytes, session: Any) -> None:
         self._take(uid)
         if isinstance(session, Session) and session.uid == uid:
-            self._kept[session.sid] = session
-            self._makeRoom()
+            self._keep(session)
         else:
             self._others[uid] = session
 
@@ -147,10 +143,21 @@ class LiveSessions(MutableMapping[bytes, Any]):
         self._letGo.pop(sid, None)
         self._others.pop(uid, None)
 
+    def _keep(self, session: Session) -> None:
+        """
+        Know a session whether anybody holds it or not.
+        """
+        session.isLetGo = False
+        self._letGo.pop(session.sid, None)
+        self._kept[session.sid] = session
+        self._makeRoom()
+
     def _hold(self, sid: str, session: Any) -> None:
         """
         Know a session as long as anybody holds it, and say when nobody does.
         """
+
+        session.isLetGo = True
 
         def lose(former: ref[Any]) -> None:
             if self._letGo.get(sid) is former:

@@ -161,7 +161,7 @@ class Visit:
         self._isOver = True
         for session in self.sessions:
             session.release(request)
-            if self.isUnheardOf(session) and not session.isWorthStoring():
+            if self._isNew and self.isUnheardOf(session) and not session.isWorthStoring():
                 self._site.sessions.letGo(session)
 
     def begin(self, request: Any) -> Any:
@@ -288,7 +288,8 @@ class Visit:
             self.sessions += (session,)
             if session.endReason is None and not self._isOver:
                 session.hold(request)
-                self._site.liveSessions.keep(session)
+                if session.isLetGo:
+                    self._site.sessions.keep(session)
 
 
 def touched(session: Any) -> bool:
