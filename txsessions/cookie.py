@@ -157,9 +157,8 @@ class SessionCookie:
         The audiences of which there are cookies in some headers, with their
         values, as L{cookieValues} finds them.
         """
-        pairs = self._findPairs(headers[0])
-        for header in headers[1:]:
-            pairs += self._findPairs(header)
+        # Several are the same as one in which semicolons are between them.
+        pairs = self._findPairs(headers[0] if len(headers) == 1 else b";".join(headers))
         if len(pairs) == 1:
             name, value = pairs[0]
             return [(self._audiences[name], [value.rstrip(BLANKS)])]

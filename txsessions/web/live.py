@@ -67,7 +67,7 @@ class LiveSessions(MutableMapping[bytes, Any]):
         """
         One that is kept, which a token of the stock form may open; or C{None}.
         """
-        return self._kept.get(str(token[: 2 * SID_BYTES], "latin-1"))
+        return self._kept.get(token[: 2 * SID_BYTES].decode("latin-1"))
 
     @property
     def hasOthers(self) -> bool:

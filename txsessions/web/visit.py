@@ -161,7 +161,7 @@ class Visit:
         self._isOver = True
         for session in self.sessions:
             session.release(request)
-            if self._isNew and self.isUnheardOf(session) and not session.isWorthStoring():
+            if self.isUnheardOf(session) and not session.isWorthStoring():
                 self._site.sessions.letGo(session)
 
     def begin(self, request: Any) -> Any:

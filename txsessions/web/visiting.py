@@ -185,9 +185,9 @@ class VisitingRequest(_Request):
         commits: list[Deferred[None]] = []
         for visit in self._visits.values():
             for session in visit.sessions:
-                if session.isSettled() or (isClientGone and visit.isUnheardOf(session)):
-                    continue
                 try:
+                    if session.isSettled() or (isClientGone and visit.isUnheardOf(session)):
+                        continue
                     commit = session.pendingCommit()
                 except Exception:
                     commit = fail()
