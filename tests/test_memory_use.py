@@ -17,7 +17,10 @@ from scenes import (
 from twisted.web import server
 from twisted.web.server import NOT_DONE_YET
 
+from txsessions.data import SessionData
+from txsessions.session import Session
 from txsessions.stores.memory import MemoryStore
+from txsessions.tracker import Tracker
 from txsessions.web import live
 
 
@@ -144,6 +147,45 @@ class TestMemory:
             it.get(it.browser(), count)
         assert held[0].sid not in it.site.sessions._kept
         assert it.get(browser, lambda r: repr(r.getSession() is held[0]).encode()).body == b"True"
+
+    def test_letGoBeforeItsUse(self, scene, monkeypatch):
+        """
+        One that was let go of after a request had brought it, and before its handler
+        asked for it, is kept again: what the handler puts on it stays.
+        """
+        monkeypatch.setattr(live, "MAXIMUM", 5)
+        it = scene()
+        browser = it.browser()
+        it.get(browser, count)
+
+        def answer(request: Any) -> bytes:
+            for _ in range(10):
+                it.get(it.browser(), count)
+            session = request.getSession()
+            session.extra = 1
+            return b""
+
+        it.get(browser, answer)
+        for _ in range(10):
+            it.get(it.browser(), count)
+        gc.collect()
+        assert it.get(browser, lambda request: b"%d" % request.getSession().extra).body == b"1"
+
+    def test_fewObjects(self, scene):
+        """
+        Of a live session the garbage collector sees three objects: the session, its data
+        and its tracker.
+        """
+        it = scene()
+        for _ in range(2):
+            browser = it.browser()
+            assert [it.get(browser, count).body for _ in range(2)] == [b"1", b"2"]
+        gc.collect()
+        one, other = it.site.sessions.values()
+        shared = {id(each) for each in gc.get_referents(other, other._tracker)}
+        own = [each for each in gc.get_referents(one, one._tracker) if id(each) not in shared]
+        kinds = {type(each) for each in own if gc.is_tracked(each)}
+        assert kinds == {Session, SessionData, Tracker}
 
     def test_timersAreFew(self, scene):
         """

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 import pytest
-from scenes import Errors, SharedStore, stored
+from scenes import Errors, SharedStore, count, stored
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.python.components import Componentized, registerAdapter
@@ -240,6 +240,45 @@ def test_attributes(scene):
         return b"%d" % session.visits
 
     assert [it.get(browser, answer).body for _ in range(3)] == [b"1", b"2", b"3"]
+
+
+def test_ownAttributesOfASubclass(scene):
+    """
+    What a class of sessions sets itself keeps them in memory, also if it does so before
+    it calls ours; what only hides an attribute of ours, a time-out, does not.
+    """
+
+    class Before(Session):
+        def __init__(self, *args: Any) -> None:
+            self.extra = 1
+            super().__init__(*args)
+
+    class TimedOut(Session):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            self.sessionTimeout = 60
+
+    for kind, isPlain in ((Before, False), (TimedOut, True)):
+        it = scene()
+        it.site.sessionFactory = kind
+        it.get(it.browser(), count)
+        (session,) = it.site.sessions.values()
+        assert session.isPlain() is isPlain
+
+
+def test_expireCallbacks(scene):
+    """
+    C{expireCallbacks} is a list, to which stock code may append, and for which it may set
+    another one.
+    """
+    it, told = scene(), []
+    session = it.site.makeSession()
+    assert session.expireCallbacks == []
+    session.expireCallbacks = [lambda: told.append(1)]
+    session.expireCallbacks.append(lambda: told.append(2))
+    session.notifyOnExpire(lambda: told.append(3))
+    session.expire()
+    assert told == [1, 2, 3] and session.expireCallbacks == []
 
 
 def test_reprIsHarmless(scene):
