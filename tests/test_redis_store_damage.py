@@ -15,6 +15,7 @@ from servers import RedisServer, until
 from twisted.internet.defer import gatherResults
 
 from txsessions.errors import CorruptRecord
+from txsessions.record import Change
 from txsessions.stores.redis import RedisStore
 
 
@@ -48,6 +49,27 @@ async def test_damaged(run: Any, tmp_path: Path, damage: str) -> None:
             lambda record=record: server.ask("EXISTS", keyOf(record.sid)) == 0, "it is put aside"
         )
     assert await store.loadSession(whole.sid) == whole
+    await store.close()
+
+
+@pytest.mark.parametrize(
+    "damage", ["another type", "no verifier", "no number", "NaN", "attributes alone"]
+)
+@pytest_twisted.ensureDeferred
+async def test_damagedWhenSaved(run: Any, tmp_path: Path, damage: str) -> None:
+    """
+    A record that is damaged while somebody works on the session takes no change: that is told,
+    and it is put aside.
+    """
+    server = await run(RedisServer(tmp_path))
+    store = RedisStore(path=server.path)
+    record = newRecord(attributes={"data:a": b"1"})
+    await store.createSession(record)
+    spoil(server, keyOf(record.sid), damage)
+    change = Change(record.sid, set={"data:a": b"2"}, lastModified=record.lastModified + 1.0)
+    assert isinstance(await givesUp(store.saveSession(change)), CorruptRecord)
+    assert server.ask("EXISTS", KEYS.bucket(record.sid).damaged(record.sid)) == 1
+    assert server.ask("EXISTS", keyOf(record.sid)) == 0
     await store.close()
 
 

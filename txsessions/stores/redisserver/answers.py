@@ -12,10 +12,12 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ...errors import SessionEnded, SessionNotFound, StoreUnavailable, VersionConflict
+from ...errors import SessionEnded, VersionConflict
 from ...interruptible import Interruptible
+from ...record import Change
 from ...redis.connection import Answer
 from ...redis.errors import ServerError
+from ...redis.interfaces import IRedis
 from ..servertime import ServerTime
 from .fields import Damaged, fromFields
 from .refusal import meaningOf
@@ -24,15 +26,7 @@ from .refusal import meaningOf
 class StoreAnswer(Interruptible[Any], Answer):
     """
     What a store answers about one session.
-
-    @ivar _setAside: Puts the damaged record aside; gives a L{Deferred} that fails
-        with L{CorruptRecord<txsessions.errors.CorruptRecord>}.
     """
-
-    def __init__(self, sid: str, setAside: Callable[[str], Deferred[Any]]) -> None:
-        Deferred.__init__(self)
-        self._sid = sid
-        self._setAside = setAside
 
     def failed(self, error: Exception) -> None:
         """
@@ -40,15 +34,22 @@ class StoreAnswer(Interruptible[Any], Answer):
         """
         self.errback(meaningOf(error))
 
-    def _damaged(self) -> None:
+    def _follow(self, outcome: Deferred[Any]) -> None:
         """
-        The record is damaged.
+        Fire with the outcome of something that has to be done first.
         """
-        self._setAside(self._sid).addErrback(self._told)
+        outcome.addCallbacks(self._done, self._notDone)
 
-    def _told(self, failure: Any) -> None:
+    def _done(self, result: Any) -> None:
         """
-        The record has been put aside, or could not be.
+        It has come.
+        """
+        if not self.called:
+            self.callback(result)
+
+    def _notDone(self, failure: Any) -> None:
+        """
+        It has failed.
         """
         if not self.called:
             self.errback(meaningOf(failure.value))
@@ -57,20 +58,25 @@ class StoreAnswer(Interruptible[Any], Answer):
 class Loaded(StoreAnswer):
     """
     The record of a session, or the default.
+
+    @ivar _setAside: Puts the damaged record aside; gives a L{Deferred} that fails
+        with L{CorruptRecord<txsessions.errors.CorruptRecord>}.
     """
 
     def __init__(
         self,
+        client: IRedis,
         sid: str,
-        setAside: Callable[[str], Deferred[Any]],
-        time: ServerTime,
         default: Any,
+        time: ServerTime,
+        setAside: Callable[[IRedis, str], Deferred[Any]],
     ) -> None:
         Deferred.__init__(self)
+        self._client = client
         self._sid = sid
-        self._setAside = setAside
-        self._time = time
         self._default = default
+        self._time = time
+        self._setAside = setAside
 
     def replied(self, reply: Sequence[bytes]) -> None:
         """
@@ -84,7 +90,7 @@ class Loaded(StoreAnswer):
             try:
                 record = fromFields(self._sid, reply, self._time)
             except Damaged:
-                self._damaged()
+                self._follow(self._setAside(self._client, self._sid))
             else:
                 self.callback(record)
 
@@ -93,7 +99,7 @@ class Loaded(StoreAnswer):
         See L{Answer.failed}.  What is no hash is no record.
         """
         if isinstance(error, ServerError) and error.code == "WRONGTYPE":
-            self._damaged()
+            self._follow(self._setAside(self._client, self._sid))
         else:
             super().failed(error)
 
@@ -101,28 +107,28 @@ class Loaded(StoreAnswer):
 class Saved(StoreAnswer):
     """
     The version of a session after a change.
+
+    @ivar _saveAny: Saves any change, and knows why one cannot be made.
     """
 
-    def replied(self, reply: int | Sequence[Any]) -> None:
+    def __init__(
+        self,
+        client: IRedis,
+        change: Change,
+        saveAny: Callable[[IRedis, Change], Deferred[int]],
+    ) -> None:
+        Deferred.__init__(self)
+        self._client = client
+        self._change = change
+        self._saveAny = saveAny
+
+    def replied(self, reply: int | bytes | None) -> None:
         """
         See L{Answer.replied}.
         """
         if type(reply) is int:
             self.callback(reply)
+        elif reply is None:
+            self._follow(self._saveAny(self._client, self._change))
         else:
-            self._refused(*reply)  # type: ignore[misc]  # it is a list then
-
-    def _refused(self, problem: bytes, reason: bytes = b"") -> None:
-        """
-        The change was not made.
-        """
-        if problem == b"damaged":
-            self._damaged()
-        elif problem == b"ended":
-            self.errback(SessionEnded(self._sid, reason.decode()))
-        elif problem == b"conflict":
-            self.errback(VersionConflict(self._sid))
-        elif problem == b"absent":
-            self.errback(SessionNotFound(self._sid))
-        else:
-            self.errback(StoreUnavailable("Redis has answered what it was not asked"))
+            self.errback(VersionConflict(self._change.sid))

@@ -27,6 +27,12 @@ KNOWN: Final = 1000
 How many names are remembered.  An application has a few dozen of them.
 """
 
+AT_ONCE: Final = 500
+"""
+How many attributes the script that does what most changes ask for may set: Lua
+passes no more than some thousand values in one call.
+"""
+
 
 class Names(dict[bytes, str | None]):
     """
@@ -124,13 +130,12 @@ def toUpdate(change: Change, time: ServerTime) -> list[bytes | int | float] | No
         or change.verifier is not UNCHANGED
         or change.sessionTimeout is not UNCHANGED
         or change.absoluteTimeout is not UNCHANGED
+        or len(change.set) > AT_ONCE
     ):
         return None
     touched, version = change.lastModified, change.expectedVersion
     arguments: list[bytes | int | float] = [
-        b"m",
         b"" if touched is None else float(time.toServer(touched)),
-        b"v",
         b"" if version is None else version,
     ]
     for name, value in change.set.items():

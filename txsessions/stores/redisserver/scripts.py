@@ -85,24 +85,34 @@ return {'saved', record.version}
 """
 
 _UPDATE: Final = """
--- The arguments are fields and values, to begin with 'm' and the touch, 'v' and the
--- version that is expected, each empty if there is none.
-local key, touched, expected = KEYS[1], tonumber(ARGV[2]), ARGV[4]
-local record, problem, reason = read(key)
-if problem then return {problem, reason} end
-if expected ~= '' and tonumber(expected) ~= record.version then return {'conflict'} end
-local before = deadlineOf(record)
-if touched and touched >= before then return {'ended', reasonOf(record)} end
-if touched and touched > record.modified then
-  record.modified = touched
-else
-  ARGV[2] = exact(record.modified)
+-- The arguments: the touch, and the version that is expected, each empty if there is none;
+-- fields and values of attributes.
+local key, touched, expected = KEYS[1], tonumber(ARGV[1]), ARGV[2]
+local found = redis.pcall('HMGET', key, 'v', 'd', 'c', 'm', 'i', 'a', 'e')
+local version, created, modified = tonumber(found[1]), tonumber(found[3]), tonumber(found[4])
+local idle, absolute = tonumber(found[5]), tonumber(found[6] or math.huge)
+if found[7] or not (found[2] and version and created and modified and idle and absolute) then
+  return false
 end
-if #ARGV > 4 then record.version = record.version + 1 end
-ARGV[4] = string.format('%.0f', record.version)
-put(key, 1, #ARGV)
-extend(key, before, deadlineOf(record))
-return record.version
+local sum, latest = version + created + modified + idle + absolute, created + absolute
+if sum ~= sum then return false end
+if expected ~= '' and tonumber(expected) ~= version then return 'conflict' end
+local before = math.min(modified + idle, latest)
+local moment, after = found[4], before
+if touched and touched >= before then return false end
+if touched and touched > modified then
+  moment, after = ARGV[1], math.min(touched + idle, latest)
+end
+if #ARGV > 2 then version = version + 1 end
+redis.call('HSET', key, 'm', moment, 'v', version, unpack(ARGV, 3))
+extend(key, before, after)
+return version
+"""
+"""
+What most requests ask for, and hence the least that does it: no tables and few
+functions, which the server would make each time.  It gives the version, or that
+another one is expected; or nothing where the change cannot be made for another reason,
+and L{Scripts.save} says which.
 """
 
 _DELETE: Final = """
@@ -201,7 +211,8 @@ class Scripts:
     others, since the server makes them anew each time.
 
     @ivar create: Inserts a record if there is none.
-    @ivar update: Applies a change that sets attributes or touches, and nothing else.
+    @ivar update: Applies a change that sets attributes or touches, and nothing else,
+        or says that it cannot.
     @ivar save: Applies any change.
     @ivar logIn: Applies a change that gives an owner, unless that is too late.
     @ivar delete: Ends a session, perhaps only that of a certain owner.
@@ -230,7 +241,7 @@ class Scripts:
         live, aside = exact + LIVE, READ + PUT_ASIDE
         finish = exact + READ + FORGET + writing(share) + FINISH
         self.create = Script("create", live + PUT + _CREATE)
-        self.update = Script("update", live + PUT + READ + _UPDATE)
+        self.update = Script("update", time + LIVE + _UPDATE)
         self.save = Script("save", live + PUT + aside + _CHECK + _APPLY)
         self.logIn = Script("logIn", finish + LIVE + PUT + PUT_ASIDE + _CHECK + FENCE + _APPLY)
         self.delete = Script("delete", finish + PUT_ASIDE + _DELETE)
