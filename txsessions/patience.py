@@ -62,6 +62,7 @@ class Patience:
         self._seconds = seconds
         self._waiting: deque[tuple[float, Deferred[Any]]] = deque()
         self._call: IDelayedCall | None = None
+        self._watchers = (self._told,)
 
     def wait(self, answer: Deferred[T]) -> Deferred[T]:
         """
@@ -70,19 +71,26 @@ class Patience:
         @return: A Deferred that fires as this does, or fails with
             L{StoreTimedOut}; the same one if it has fired, or may fail as it is.
         """
+        if isInterruptible(answer):
+            return self.watch(answer)
         if answer.called and not answer.paused:
             return answer
-        waiting = answer
-        if isInterruptible(answer):
-            answer.watchers += (self._told,)
-        else:
-            waiting = Deferred()
-            waiting.addBoth(self._passed, waiting)
-            answer.addBoth(self._answered, waiting)
-        self._waiting.append((self._clock.seconds() + self._seconds, waiting))
-        if self._call is None:
-            self._arm()
+        waiting: Deferred[T] = Deferred()
+        waiting.addBoth(self._passed, waiting)
+        answer.addBoth(self._answered, waiting)
+        self._await(waiting)
         return waiting
+
+    def watch(self, answer: Interruptible[T]) -> Interruptible[T]:
+        """
+        Wait for an answer that may fail as it is.
+
+        @param answer: One that is L{isInterruptible}.
+        @return: The same.
+        """
+        answer.watchers += self._watchers
+        self._await(answer)
+        return answer
 
     def pending(self) -> list[Interruptible[Any]]:
         """
@@ -91,6 +99,14 @@ class Patience:
         return [
             each for _, each in self._waiting if isinstance(each, Interruptible) and not each.called
         ]
+
+    def _await(self, waiting: Deferred[Any]) -> None:
+        """
+        Let this one wait from now on.
+        """
+        self._waiting.append((self._clock.seconds() + self._seconds, waiting))
+        if self._call is None:
+            self._arm()
 
     def _answered(self, result: Any, waiting: Deferred[Any]) -> None:
         """
@@ -254,10 +270,10 @@ class PatientStore:
         """
         if patience is None:
             patience = self._writes
+        if isInterruptible(answer):
+            return patience.watch(answer)
         if answer.called and not answer.paused:
             return answer
-        if isInterruptible(answer):
-            return patience.wait(answer)
         self._underWay += 1
         return patience.wait(answer.addBoth(self._written))
 
