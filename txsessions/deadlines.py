@@ -79,12 +79,7 @@ class Deadlines:
         earlier one of a name that has been moved or is gone.  C{None} when
         nothing is watched.
         """
-        for _ in range(MAXIMUM_STALE):
-            heap = self._first()
-            if not heap or self._known.get(heap[0][1]) == heap[0][0]:
-                break
-            heappop(heap)
-        heap = self._first()
+        heap = self._cleared()
         return heap[0][0] if heap and self._known else None
 
     def popDue(self, now: float, limit: int) -> list[str]:
@@ -96,10 +91,10 @@ class Deadlines:
         """
         due: list[str] = []
         for _ in range(limit):
-            earliest = self.next()
-            if earliest is None or earliest > now:
+            heap = self._cleared()
+            if not heap or heap[0][0] > now:
                 break
-            name = heappop(self._first())[1]
+            earliest, name = heappop(heap)
             if self._known.get(name) != earliest:
                 continue
             try:
@@ -124,6 +119,19 @@ class Deadlines:
         self._known[name] = deadline
         heappush(self._heap, (deadline, name))
         self._tidy()
+
+    def _cleared(self) -> list[tuple[float, str]]:
+        """
+        The heap with the earliest entry of all, when some that are no longer valid
+        have been taken off.
+        """
+        heap = self._first()
+        for _ in range(MAXIMUM_STALE):
+            if not heap or self._known.get(heap[0][1]) == heap[0][0]:
+                break
+            heappop(heap)
+            heap = self._first()
+        return heap
 
     def _first(self) -> list[tuple[float, str]]:
         """

@@ -29,9 +29,9 @@ class RevivingStore(MemoryStore):
             self._put(record)
         return super().saveSession(change)
 
-    def _end(self, sid, reason):
-        self._last[sid] = super()._end(sid, reason)
-        return self._last[sid]
+    def _end(self, record, reason):
+        self._last[record.sid] = record
+        return super()._end(record, reason)
 
 
 class CreatingStore(MemoryStore):
@@ -62,10 +62,10 @@ class ForgetfulStore(MemoryStore):
     Remembers no end.
     """
 
-    def _end(self, sid, reason):
-        record = super()._end(sid, reason)
+    def _end(self, record, reason):
+        ending = super()._end(record, reason)
         self._ends.forget(self._now() + 10**6)
-        return record
+        return ending
 
 
 class ReasonlessStore(MemoryStore):

@@ -24,13 +24,13 @@ class OmittingStore(MemoryStore):
     def _isOmitted(self, reason):
         return False
 
-    def _end(self, sid, reason):
+    def _end(self, record, reason):
         if not self._isOmitted(reason):
-            return super()._end(sid, reason)
+            return super()._end(record, reason)
         backlogs, self._journal._backlogs = self._journal._backlogs, {}
-        record = super()._end(sid, reason)
+        ending = super()._end(record, reason)
         self._journal._backlogs = backlogs
-        return record
+        return ending
 
 
 class EvictionOmittingStore(OmittingStore):
@@ -115,10 +115,10 @@ class StutteringStore(MemoryStore):
     Writes each ending down twice.
     """
 
-    def _end(self, sid, reason):
-        record = super()._end(sid, reason)
+    def _end(self, record, reason):
+        ending = super()._end(record, reason)
         self._journal.write(record, reason, self._now() + 0.001)
-        return record
+        return ending
 
 
 class EagerJournalStore(MemoryStore):
@@ -132,9 +132,9 @@ class EagerJournalStore(MemoryStore):
             self._journal.write(record, reason, self._now() + 0.001)
         return super().deleteSession(sid, reason)
 
-    def _end(self, sid, reason):
-        self._lastRecord = super()._end(sid, reason)
-        return self._lastRecord
+    def _end(self, record, reason):
+        self._lastRecord = record
+        return super()._end(record, reason)
 
 
 class EmptyJournalStore(MemoryStore):

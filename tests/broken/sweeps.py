@@ -53,9 +53,10 @@ class ForgettingToDeleteStore(MemoryStore):
     Gives what it claims, and leaves it where it is.
     """
 
-    def _end(self, sid, reason):
-        self._deadlines.add(sid, deadline(self._records[sid]))
-        return self._records[sid]
+    def _end(self, record, reason):
+        self._records[record.sid] = record
+        self._deadlines.add(record.sid, deadline(record))
+        return Ending(record, reason)
 
 
 class UnlimitedStore(MemoryStore):

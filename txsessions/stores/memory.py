@@ -125,8 +125,8 @@ class MemoryStore(Chronicle):
         self._ends.forget(now)
         endings = []
         for sid in self._deadlines.popDue(now, limit):
-            reason = endReason(self._records[sid], now) or IDLE
-            endings.append(Ending(self._end(sid, reason), reason))
+            record = self._records.pop(sid)
+            endings.append(self._end(record, endReason(record, now) or IDLE))
         claim = Claim(endings, self._deadlines.next())
         self._watchers.tell(endings)
         return succeed(claim)
@@ -310,18 +310,17 @@ class MemoryStore(Chronicle):
         End a live session before its deadline.
         """
         self._deadlines.discard(sid)
-        return Ending(self._end(sid, reason), reason)
+        return self._end(self._records.pop(sid), reason)
 
-    def _end(self, sid: str, reason: str) -> Record:
+    def _end(self, record: Record, reason: str) -> Ending:
         """
-        Take a live record out, remember its end, and write it down.
+        Remember the end of a record that was taken out, and write it down.
         """
-        record = self._records.pop(sid)
         self._disown(record)
         now = self._now()
-        self._ends.remember(sid, reason, now)
+        self._ends.remember(record.sid, reason, now)
         self._journal.write(record, reason, now)
-        return record
+        return Ending(record, reason)
 
     def _gone(self, sid: str) -> SessionNotFound:
         """
