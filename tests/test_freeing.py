@@ -5,6 +5,7 @@ Tests for what an ended session leaves behind.
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import ref
@@ -16,6 +17,7 @@ from twisted.web.resource import Resource
 
 import txsessions
 from txsessions.stores.memory import MemoryStore
+from txsessions.tracker import Tracker
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +101,64 @@ def test_freed(prepare: Callable[[Any], None], end: Callable[[Any], None]) -> No
     gone = ref(session)
     del session
     assert gone() is None
+    site.stopFactory()
+
+
+@pytest.mark.parametrize("prepare", [lookedAt, stored])
+def test_letGoFreed(prepare: Callable[[Any], None]) -> None:
+    """
+    A session that is let go of is gone when nobody holds it any more, without the
+    garbage collector, which would come again and again where many are.
+    """
+    site = newSite()
+    session = site.makeSession()
+    prepare(session)
+    site.sessions.letGo(session)
+    gone = ref(session)
+    del session
+    assert gone() is None
+    site.stopFactory()
+
+
+def test_strangersFreed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    However many sessions are made, and found again, there are no more of them, and of
+    what belongs to them, than are kept.
+    """
+    monkeypatch.setattr("txsessions.web.live.MAXIMUM", 20)
+    monkeypatch.setattr("txsessions.stores.packed.RECENT", 20)
+    site = newSite()
+    for _ in range(100):
+        session = site.makeSession()
+        stored(session)
+        record = site.sessionStore._records[session.sid]
+        site.sessions.letGo(session)
+        uid = session.uid
+        del session
+        stored(site.adoptRecord(uid, record))
+    kinds = [type(each) for each in gc.get_objects()]
+    assert [kinds.count(kind) for kind in (txsessions.Session, Tracker)] == [20, 20]
+    site.stopFactory()
+
+
+def test_fewObjects() -> None:
+    """
+    The garbage collector looks at few objects of a session that is kept: itself, what is
+    in it, its callbacks, its tracker, keeper and turns, and what the keeper calls; before
+    Python 3.11, its dictionary.
+    """
+    site = newSite()
+    for _ in range(10):
+        stored(site.makeSession())
+    gc.collect()
+    before = len(gc.get_objects())
+    for _ in range(100):
+        session = site.makeSession()
+        session.data["n"] = 1
+        session.commit()
+    gc.collect()
+    dictionaries = sys.version_info < (3, 11)
+    assert len(gc.get_objects()) - before < 100 * (7.1 + dictionaries)
     site.stopFactory()
 
 

@@ -275,7 +275,7 @@ class LiveSession(StoredSession):
         reason = lifetime.endReason(self, self._seconds())
         if not self.isStored() and reason is None:
             self.watch()
-        elif reason is not None and self._tracker is None:
+        elif reason is not None and not self._isTracked():
             # One that was never tracked needs no tracker to end.
             self.ended(reason)
         elif reason is not None and not self.isStored():

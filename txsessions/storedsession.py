@@ -45,6 +45,9 @@ class StoredSession(server.Session):
     @ivar _opened: A token that was found to open it, and the verifier that it
         did open; C{None} if none was.
     @ivar _unended: Why C{expire} was to end it, and could not.
+    @ivar _tracker: Its tracker; C{None} until there is something to do.
+    @ivar _resting: What was known to be stored when it had a tracker; C{None} if
+        nothing was, or if it has one.
     """
 
     # What most sessions never set is an attribute of the class: with more than thirty
@@ -55,6 +58,7 @@ class StoredSession(server.Session):
     isLate: bool = False
     _callbacks: list[Callable[[], object]] | None = None
     _ending: list[Deferred[None]] | None = None
+    _resting: Record | None = None
 
     def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
         """
@@ -133,8 +137,19 @@ class StoredSession(server.Session):
         """
         Somebody else has changed what is stored of it.
         """
-        if self._tracker is not None:
-            self._tracker.doubt()
+        if self._isTracked():
+            self._track().doubt()
+
+    def rest(self) -> None:
+        """
+        Have no tracker until there is something to do.  It leads back to the session,
+        which would stay until the garbage collector comes: and where one comes after
+        the other, that holds the reactor for tenths of a second.
+        """
+        tracker = self._tracker
+        if tracker is not None and tracker.isAtRest():
+            self._resting, self._tracker = tracker.record, None
+            tracker.release()
 
     def lost(self, reason: str) -> None:
         """
@@ -306,13 +321,21 @@ class StoredSession(server.Session):
             manager = self._manager
             store = None if manager is None else manager.store
             self._tracker = Tracker(self, store, self.endReason)
+            if self._resting is not None:
+                self._tracker.record, self._resting = self._resting, None
         return self._tracker
+
+    def _isTracked(self) -> bool:
+        """
+        Whether it has a tracker, or had one that would be missed.
+        """
+        return self._tracker is not None or self._resting is not None
 
     def _stored(self) -> Record | None:
         """
         What is known to be stored.
         """
-        return None if self._tracker is None else self._tracker.record
+        return self._resting if self._tracker is None else self._tracker.record
 
     def _persistent(self) -> PersistentComponents:
         """

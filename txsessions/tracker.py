@@ -52,6 +52,14 @@ class Tracker(Keeper):
         self.endReason = endReason
         self._isEnding = False
 
+    def isAtRest(self) -> bool:
+        """
+        Whether nothing is under way, and C{record} is all there is to know, and always
+        was: then another tracker with the same record knows as much.
+        """
+        isSure = self.isExact and not self.isUnsure and not self.doubts
+        return isSure and self.endReason is None and not self.isBusy
+
     def pendingCommit(self) -> Deferred[None] | None:
         """
         Begin to save what has changed.
@@ -123,10 +131,10 @@ class Tracker(Keeper):
         self.endReason = self.endReason or reason
         if self.record is None and not self.isUnsure and not self.isBusy:
             self._live.ended(reason)
-            self._release()
+            self.release()
             return succeed(None)
         self._isEnding = True
-        return self.run(lambda: self._endStored(reason)).addCallback(lambda _: self._release())
+        return self.run(lambda: self._endStored(reason)).addCallback(lambda _: self.release())
 
     def lost(self, error: SessionNotFound) -> None:
         """
@@ -141,7 +149,7 @@ class Tracker(Keeper):
         if self.endReason is None:
             self.endReason = reason
             self._live.ended(reason)
-            self._release()
+            self.release()
 
     def isSaved(self) -> bool:
         """
@@ -314,7 +322,7 @@ class Tracker(Keeper):
             self._isEnding = False
         self._live.ended(reason)
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """
         Let go of the live session, which has ended, unless a step needs it.
         Otherwise it would stay until the garbage collector comes; and where a

@@ -156,8 +156,9 @@ class LiveSessions(MutableMapping[bytes, Any]):
         """
         Know a session as long as anybody holds it, and say when nobody does.
         """
-
         session.isLetGo = True
+        if isinstance(session, Session):
+            session.rest()
 
         def lose(former: ref[Any]) -> None:
             if self._letGo.get(sid) is former:
