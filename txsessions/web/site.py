@@ -106,12 +106,12 @@ class SessionSiteMixin(_Site):
         request; otherwise it is made when it is first asked for, so that
         C{reactor} and C{sessionStore} may be set until then.
         """
-        if self._sessionManager is None:
+        manager = self._sessionManager
+        if manager is None:
             if self.sessionStore is None:
                 self.sessionStore = MemoryStore()
-            self.sessionManager = SessionManager(self.sessionStore, self.reactor)
-        assert self._sessionManager is not None, "the manager has just been set"
-        return self._sessionManager
+            manager = self.sessionManager = SessionManager(self.sessionStore, self.reactor)
+        return manager
 
     @sessionManager.setter
     def sessionManager(self, manager: SessionManager) -> None:
