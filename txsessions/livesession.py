@@ -71,13 +71,9 @@ class LiveSession(StoredSession):
         any.
     """
 
-    isNew: bool = False
-    isLetGo: bool = False
-    reworker: Any = None
     ender: Any = None
 
     _log = Logger()
-    _isOver: bool = False
     _isAskedToEnd: bool = False
     _bound: BoundConnections | None = None
 
@@ -86,7 +82,11 @@ class LiveSession(StoredSession):
         See L{StoredSession}.
         """
         super().__init__(site, uid, reactor)
+        self.isNew = False
+        self.isLetGo = False
+        self.reworker: Any = None
         self.isTokenUnseen = False
+        self._isOver = False
         self._holders: dict[int, ref[Any]] | None = None
         self._expiry: Duties | None = None
         self._watched: tuple[float, float | None] | None = None
@@ -126,9 +126,7 @@ class LiveSession(StoredSession):
             self.reworker = GONE
         if self.ender is request:
             self.ender = GONE
-        isNew = self.isNew
-        if isNew:
-            self.isNew = False
+        isNew, self.isNew = self.isNew, False
         if (
             (isNew or self._watched != (self.sessionTimeout, self.absoluteTimeout))
             and self.endReason is None

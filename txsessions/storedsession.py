@@ -50,13 +50,13 @@ class StoredSession(server.Session):
         nothing was, or if it has one.
     """
 
-    # What most sessions never set is an attribute of the class: with more than thirty
-    # of their own, Python keeps them in a dict for each session, which its collector
-    # of garbage looks at.
+    # What few sessions ever set is an attribute of the class, and all else is set in the
+    # beginning: with more than thirty of its own, or one that the first sessions had
+    # not, Python keeps those of a session in a dict, which its collector of garbage
+    # looks at.
     sessionTimeout: float = 900  # type: ignore[assignment]  # stock says int
     absoluteTimeout: float | None = None
     isLate: bool = False
-    _callbacks: list[Callable[[], object]] | None = None
     _ending: list[Deferred[None]] | None = None
     _resting: Record | None = None
 
@@ -79,6 +79,7 @@ class StoredSession(server.Session):
         self.epoch: int | None = None
         self.endReason: str | None = None
         self.sessionNamespaces: dict[Any, Any] = {}
+        self._callbacks: list[Callable[[], object]] | None = None
         self._sid: str | None = None
         self._data: SessionData | None = None
         self._components: PersistentComponents | None = None
@@ -307,7 +308,8 @@ class StoredSession(server.Session):
         See L{txsessions.tracked.Tracked}.
         """
         self.endReason = reason
-        self._ending = None
+        if self._ending is not None:
+            self._ending = None
         if self._manager is not None:
             self.site.forgetSession(self)
         elif self.site is not None and self.site.sessions.get(self.uid) is self:

@@ -181,7 +181,8 @@ class Visit:
         self._isNew = True
         if isinstance(session, Session):
             session.isNew = not self._isOver
-            session.isLate = self._isLate(request)
+            if self._isLate(request):
+                session.isLate = True
         self._take(session, request)
         try:
             line = self._lineOf(session.uid, request)
