@@ -58,7 +58,6 @@ class StoredSession(server.Session):
     absoluteTimeout: float | None = None
     isLate: bool = False
     _ending: list[Deferred[None]] | None = None
-    _resting: Record | None = None
 
     def __init__(self, site: Any, uid: bytes | None, reactor: IReactorTime | None = None) -> None:
         """
@@ -86,6 +85,7 @@ class StoredSession(server.Session):
         self._unended: str | None = None
         self._opened: tuple[bytes, bytes] | None = None
         self._tracker: Tracker | None = None
+        self._resting: Record | None = None
         self.created = self.lastModified = self._seconds()
 
     @property
