@@ -13,12 +13,10 @@ import pytest
 import pytest_twisted
 from redistools import keyOf, newRecord
 from servers import RedisServer
-from twisted.internet.defer import Deferred, fail, succeed
 
-from txsessions.errors import SessionError, SessionNotFound, StoreTimedOut
+from txsessions.errors import SessionError
 from txsessions.record import Change
 from txsessions.stores.redis import RedisStore
-from txsessions.stores.redisserver.answers import Saved
 from txsessions.stores.redisserver.fields import AT_ONCE
 
 NOW = float(int(time.time()))
@@ -111,19 +109,3 @@ async def test_cost(run: Any, tmp_path: Path) -> None:
         ("cmdstat_hgetall", "cmdstat_evalsha", "cmdstat_hmget", "cmdstat_hset"), "1"
     )
     await store.close()
-
-
-@pytest.mark.parametrize("answer", [succeed(2), fail(SessionNotFound("0" * 32))])
-def test_tooLate(answer: Deferred[int]) -> None:
-    """
-    Whoever waits no longer when it turns out why a change cannot be made is told nothing more.
-    """
-    asked: Deferred[int] = Deferred()
-    saving = Saved(None, Change("0" * 32), lambda client, change: asked)
-    told: list[Any] = []
-    saving.addErrback(told.append)
-    saving.replied(None)
-    saving.errback(StoreTimedOut())
-    answer.chainDeferred(asked)
-    [failure] = told
-    assert failure.check(StoreTimedOut)

@@ -48,8 +48,7 @@ class RedisStore(ConnectedStore):
     Keeps each record in a hash of Redis, and ends in its place.
 
     Every operation on a session is one command or one script on keys of one
-    slot, so it is one atomic step on a Cluster too (where a change cannot be
-    made, a second script may be asked why): sessions are spread by
+    slot, so it is one atomic step on a Cluster too: sessions are spread by
     their handles over 64 buckets, and each bucket has its own sorted set of
     deadlines and its own index of owners.  A search for an owner, or a sweep,
     looks at all buckets, which costs one command on one server and 64 on a

@@ -12,12 +12,10 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from ...errors import SessionEnded, VersionConflict
+from ...errors import SessionEnded, SessionNotFound, StoreUnavailable, VersionConflict
 from ...interruptible import Interruptible
-from ...record import Change
 from ...redis.connection import Answer
 from ...redis.errors import ServerError
-from ...redis.interfaces import IRedis
 from ..servertime import ServerTime
 from .fields import Damaged, fromFields
 from .refusal import meaningOf
@@ -26,7 +24,15 @@ from .refusal import meaningOf
 class StoreAnswer(Interruptible[Any], Answer):
     """
     What a store answers about one session.
+
+    @ivar _setAside: Puts the damaged record aside; gives a L{Deferred} that fails
+        with L{CorruptRecord<txsessions.errors.CorruptRecord>}.
     """
+
+    def __init__(self, sid: str, setAside: Callable[[str], Deferred[Any]]) -> None:
+        Deferred.__init__(self)
+        self._sid = sid
+        self._setAside = setAside
 
     def failed(self, error: Exception) -> None:
         """
@@ -34,22 +40,15 @@ class StoreAnswer(Interruptible[Any], Answer):
         """
         self.errback(meaningOf(error))
 
-    def _follow(self, outcome: Deferred[Any]) -> None:
+    def _damaged(self) -> None:
         """
-        Fire with the outcome of something that has to be done first.
+        The record is damaged.
         """
-        outcome.addCallbacks(self._done, self._notDone)
+        self._setAside(self._sid).addErrback(self._told)
 
-    def _done(self, result: Any) -> None:
+    def _told(self, failure: Any) -> None:
         """
-        It has come.
-        """
-        if not self.called:
-            self.callback(result)
-
-    def _notDone(self, failure: Any) -> None:
-        """
-        It has failed.
+        The record has been put aside, or could not be.
         """
         if not self.called:
             self.errback(meaningOf(failure.value))
@@ -58,25 +57,20 @@ class StoreAnswer(Interruptible[Any], Answer):
 class Loaded(StoreAnswer):
     """
     The record of a session, or the default.
-
-    @ivar _setAside: Puts the damaged record aside; gives a L{Deferred} that fails
-        with L{CorruptRecord<txsessions.errors.CorruptRecord>}.
     """
 
     def __init__(
         self,
-        client: IRedis,
         sid: str,
-        default: Any,
+        setAside: Callable[[str], Deferred[Any]],
         time: ServerTime,
-        setAside: Callable[[IRedis, str], Deferred[Any]],
+        default: Any,
     ) -> None:
         Deferred.__init__(self)
-        self._client = client
         self._sid = sid
-        self._default = default
-        self._time = time
         self._setAside = setAside
+        self._time = time
+        self._default = default
 
     def replied(self, reply: Sequence[bytes]) -> None:
         """
@@ -90,7 +84,7 @@ class Loaded(StoreAnswer):
             try:
                 record = fromFields(self._sid, reply, self._time)
             except Damaged:
-                self._follow(self._setAside(self._client, self._sid))
+                self._damaged()
             else:
                 self.callback(record)
 
@@ -99,7 +93,7 @@ class Loaded(StoreAnswer):
         See L{Answer.failed}.  What is no hash is no record.
         """
         if isinstance(error, ServerError) and error.code == "WRONGTYPE":
-            self._follow(self._setAside(self._client, self._sid))
+            self._damaged()
         else:
             super().failed(error)
 
@@ -107,28 +101,28 @@ class Loaded(StoreAnswer):
 class Saved(StoreAnswer):
     """
     The version of a session after a change.
-
-    @ivar _saveAny: Saves any change, and knows why one cannot be made.
     """
 
-    def __init__(
-        self,
-        client: IRedis,
-        change: Change,
-        saveAny: Callable[[IRedis, Change], Deferred[int]],
-    ) -> None:
-        Deferred.__init__(self)
-        self._client = client
-        self._change = change
-        self._saveAny = saveAny
-
-    def replied(self, reply: int | bytes | None) -> None:
+    def replied(self, reply: int | Sequence[Any]) -> None:
         """
         See L{Answer.replied}.
         """
         if type(reply) is int:
             self.callback(reply)
-        elif reply is None:
-            self._follow(self._saveAny(self._client, self._change))
         else:
-            self.errback(VersionConflict(self._change.sid))
+            self._refused(*reply)  # type: ignore[misc]  # it is a list then
+
+    def _refused(self, problem: bytes, reason: bytes = b"") -> None:
+        """
+        The change was not made.
+        """
+        if problem == b"damaged":
+            self._damaged()
+        elif problem == b"ended":
+            self.errback(SessionEnded(self._sid, reason.decode()))
+        elif problem == b"conflict":
+            self.errback(VersionConflict(self._sid))
+        elif problem == b"absent":
+            self.errback(SessionNotFound(self._sid))
+        else:
+            self.errback(StoreUnavailable("Redis has answered what it was not asked"))

@@ -5,6 +5,7 @@ What each operation on one session asks, and what the answers mean.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from msgspec.structs import replace
@@ -53,7 +54,7 @@ class Operations:
         See L{ISessionStore.loadSession}.
         """
         key = self._keys.record(sid)
-        answer = Loaded(client, sid, default, self._time, self._setAside)
+        answer = Loaded(sid, partial(self._setAside, client), self._time, default)
         return client.execute(key, b"HGETALL", key, answer=answer)
 
     def create(self, client: IRedis, record: Record) -> Deferred[bool]:
@@ -68,15 +69,16 @@ class Operations:
         """
         See L{ISessionStore.saveSession}.
         """
+        sid = change.sid
         arguments = toUpdate(change, self._time)
-        if arguments is None:
-            return self._saveAny(client, change)
-        return client.script(
-            self._scripts.update,
-            (self._keys.record(change.sid),),
-            arguments,
-            answer=Saved(client, change, self._saveAny),
-        )
+        if arguments is not None:
+            answer = Saved(sid, partial(self._setAside, client))
+            return client.script(
+                self._scripts.update, (self._keys.record(sid),), arguments, answer=answer
+            )
+        keys = self._keys.bucket(sid).keys(sid)
+        saved = client.script(self._scripts.save, keys, toSave(change, self._time))
+        return saved.addCallback(self._saved, sid).addErrback(refused)
 
     def logIn(self, client: IRedis, change: Change, till: bytes = b"") -> Deferred[int | None]:
         """
@@ -143,14 +145,6 @@ class Operations:
         if isinstance(error, ServerError) and error.code == "WRONGTYPE":
             return self._setAside(client, sid)
         return failure
-
-    def _saveAny(self, client: IRedis, change: Change) -> Deferred[int]:
-        """
-        Save a change of any kind.
-        """
-        keys = self._keys.bucket(change.sid).keys(change.sid)
-        saved = client.script(self._scripts.save, keys, toSave(change, self._time))
-        return saved.addCallback(self._saved, change.sid).addErrback(refused)
 
     def _saved(self, reply: Sequence[Any], sid: str) -> int:
         """

@@ -84,22 +84,37 @@ extend(key, before, deadline)
 return {'saved', record.version}
 """
 
-_UPDATE: Final = """
+_LOOK: Final = """
 -- The arguments: the touch, and the version that is expected, each empty if there is none;
 -- fields and values of attributes.
 local key, touched, expected = KEYS[1], tonumber(ARGV[1]), ARGV[2]
 local found = redis.pcall('HMGET', key, 'v', 'd', 'c', 'm', 'i', 'a', 'e')
 local version, created, modified = tonumber(found[1]), tonumber(found[3]), tonumber(found[4])
 local idle, absolute = tonumber(found[5]), tonumber(found[6] or math.huge)
-if found[7] or not (found[2] and version and created and modified and idle and absolute) then
-  return false
+local sum = version and created and modified and idle and absolute
+sum = sum and version + created + modified + idle + absolute
+local isSound = sum and sum == sum and found[2] and not found[7]
+local latest = isSound and created + absolute
+local before = isSound and math.min(modified + idle, latest)
+if not isSound or (expected ~= '' and tonumber(expected) ~= version)
+    or (touched and touched >= before) then
+"""
+"""
+Whether a change applies that sets attributes and touches, which is what most requests ask
+for: hence the least that does it, without tables and functions, which the server would
+make each time.  L{READ} follows, and L{_WHY}.
+"""
+
+_WHY: Final = """
+  local record, problem, reason = read(key)
+  if problem then return {problem, reason} end
+  if expected ~= '' and tonumber(expected) ~= record.version then return {'conflict'} end
+  return {'ended', reasonOf(record)}
 end
-local sum, latest = version + created + modified + idle + absolute, created + absolute
-if sum ~= sum then return false end
-if expected ~= '' and tonumber(expected) ~= version then return 'conflict' end
-local before = math.min(modified + idle, latest)
+"""
+
+_UPDATE: Final = """
 local moment, after = found[4], before
-if touched and touched >= before then return false end
 if touched and touched > modified then
   moment, after = ARGV[1], math.min(touched + idle, latest)
 end
@@ -107,12 +122,6 @@ if #ARGV > 2 then version = version + 1 end
 redis.call('HSET', key, 'm', moment, 'v', version, unpack(ARGV, 3))
 extend(key, before, after)
 return version
-"""
-"""
-What most requests ask for, and hence the least that does it: no tables and few
-functions, which the server would make each time.  It gives the version, or that
-another one is expected; or nothing where the change cannot be made for another reason,
-and L{Scripts.save} says which.
 """
 
 _DELETE: Final = """
@@ -211,8 +220,7 @@ class Scripts:
     others, since the server makes them anew each time.
 
     @ivar create: Inserts a record if there is none.
-    @ivar update: Applies a change that sets attributes or touches, and nothing else,
-        or says that it cannot.
+    @ivar update: Applies a change that sets attributes or touches, and nothing else.
     @ivar save: Applies any change.
     @ivar logIn: Applies a change that gives an owner, unless that is too late.
     @ivar delete: Ends a session, perhaps only that of a certain owner.
@@ -241,7 +249,7 @@ class Scripts:
         live, aside = exact + LIVE, READ + PUT_ASIDE
         finish = exact + READ + FORGET + writing(share) + FINISH
         self.create = Script("create", live + PUT + _CREATE)
-        self.update = Script("update", time + LIVE + _UPDATE)
+        self.update = Script("update", time + LIVE + _LOOK + READ + _WHY + _UPDATE)
         self.save = Script("save", live + PUT + aside + _CHECK + _APPLY)
         self.logIn = Script("logIn", finish + LIVE + PUT + PUT_ASIDE + _CHECK + FENCE + _APPLY)
         self.delete = Script("delete", finish + PUT_ASIDE + _DELETE)
