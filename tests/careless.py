@@ -89,7 +89,7 @@ class TrustingStore(SQLiteStore):
     Believes that nobody else writes to the file.
     """
 
-    def epoch(self) -> int:
+    def epoch(self, own: int) -> int:
         """
         See L{ISessionEpoch.epoch<txsessions.interfaces.ISessionEpoch.epoch>}.
         """

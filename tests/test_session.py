@@ -13,6 +13,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.python.components import Componentized, registerAdapter
 from twisted.web import server
+from twisted.web.resource import Resource
 from zope.interface import Interface, implementer
 from zope.interface.verify import verifyObject
 
@@ -23,6 +24,7 @@ from txsessions.errors import (
 )
 from txsessions.interfaces import ISession
 from txsessions.lifetime import ABSOLUTE, IDLE
+from txsessions.stores.memory import MemoryStore
 from txsessions.testing import resultOf
 
 
@@ -105,6 +107,31 @@ class TestWithoutSite:
             session.startCheckingExpiration()
         session.expire()
         assert told == [1]
+
+    def test_listGivenOut(self):
+        """
+        A callback that takes itself out of the list keeps no other from being called.
+        """
+        session, told = Session(None, None), []
+        callbacks = session.expireCallbacks
+        session.notifyOnExpire(lambda: callbacks[:] and callbacks.pop(0))
+        for number in range(2):
+            session.notifyOnExpire(lambda number=number: told.append(number))
+        session.expire()
+        assert told == [0, 1]
+        assert callbacks == []
+
+    def test_siteLater(self, clock):
+        """
+        One that gets a site later is stored there.
+        """
+        site = Site(Resource(), sessionStore=MemoryStore(), reactor=clock)
+        session = Session(None, site.newToken(), reactor=clock)
+        session.data["key"] = "value"
+        session.site = site
+        resultOf(session.commit())
+        record = resultOf(site.sessionManager.store.loadSession(session.sid))
+        assert record.attributes == {"data:key": b'"value"'}
 
     def test_expires(self, clock, errors):
         """

@@ -24,7 +24,7 @@ from txsessions.record import Change
 from txsessions.stores.sqlite import SQLiteStore
 from txsessions.stores.sqlitefile import walindex
 from txsessions.stores.sqlitefile.epoch import Epochs
-from txsessions.testing import RecordingStore
+from txsessions.testing import RecordingStore, resultOf
 from txsessions.testing.shared.worker import ThreadlessWorker
 
 WRITE = "UPDATE session SET sessionTimeout = sessionTimeout + 1"
@@ -49,13 +49,20 @@ async def store(path: Path) -> AsyncIterator[SQLiteStore]:
     await store.close()
 
 
+def epochOf(store: SQLiteStore) -> Any:
+    """
+    The epoch as somebody sees it who has asked for all changes.
+    """
+    return store.epoch(store._changes)
+
+
 def test_interface(path: Path) -> None:
     """
     The store says so; one that is not open knows nothing.
     """
     store = SQLiteStore(path)
     assert verifyObject(ISessionEpoch, store)
-    assert store.epoch() is None
+    assert epochOf(store) is None
 
 
 @pytest_twisted.ensureDeferred
@@ -63,7 +70,7 @@ async def test_own(store: SQLiteStore, path: Path) -> None:
     """
     What the store writes itself ends no epoch, nor does what anybody reads.
     """
-    epoch = store.epoch()
+    epoch = epochOf(store)
     assert epoch is not None
     await create(store, 300)
     for number in range(3):
@@ -73,7 +80,7 @@ async def test_own(store: SQLiteStore, path: Path) -> None:
     await outcome(store.saveSession(Change(sidOf(4))))
     assert query(path, "SELECT count(*) FROM session") == [(300,)]
     await store.loadSession(sidOf(5))
-    assert store.epoch() == epoch
+    assert epochOf(store) == epoch
 
 
 @pytest.mark.parametrize("operation", ["load", "save"])
@@ -84,15 +91,15 @@ async def test_others(store: SQLiteStore, path: Path, operation: str) -> None:
     the store begins another one.
     """
     for _ in range(3):
-        epoch = store.epoch()
+        epoch = epochOf(store)
         assert epoch is not None
         query(path, WRITE)
-        assert store.epoch() is None
+        assert epochOf(store) is None
         if operation == "load":
             await store.loadSession(SID)
         else:
             await store.saveSession(Change(SID, set={"data:a": b"1"}))
-        later = store.epoch()
+        later = epochOf(store)
         assert later is not None and later > epoch
 
 
@@ -103,9 +110,9 @@ async def test_otherProcess(store: SQLiteStore, path: Path) -> None:
     """
     await store.enrol("mail")
     await store.deleteSession(SID, LOGOUT)
-    assert store.epoch() is not None
+    assert epochOf(store) is not None
     await run("sqlitechild.py", "takeAndDie", str(path), "600", status=-9)
-    assert store.epoch() is None
+    assert epochOf(store) is None
 
 
 @pytest_twisted.ensureDeferred
@@ -117,8 +124,8 @@ async def test_otherStore(store: SQLiteStore, path: Path) -> None:
     await other.loadSession(SID)
     for one, two in [(store, other), (other, store)] * 3:
         await one.saveSession(Change(SID, set={"data:a": b"1"}))
-        assert one.epoch() is not None
-        assert two.epoch() is None
+        assert epochOf(one) is not None
+        assert epochOf(two) is None
     await other.close()
 
 
@@ -132,19 +139,59 @@ async def test_betweenCommitAndLook(
     """
     committed = Epochs.committed
 
-    def late(self: Epochs, before: bytes) -> None:
+    def late(self: Epochs, before: bytes, hasWritten: bool) -> None:
         query(path, WRITE)
-        committed(self, before)
+        committed(self, before, hasWritten)
 
-    epoch = store.epoch()
+    epoch = epochOf(store)
     monkeypatch.setattr(Epochs, "committed", late)
     await store.saveSession(Change(SID, set={"data:a": b"1"}))
-    assert store.epoch() != epoch
+    assert epochOf(store) != epoch
     # A look that does not count the commits finds nothing.
-    epoch = store.epoch()
+    epoch = epochOf(store)
     monkeypatch.setattr("txsessions.stores.sqlitefile.epoch.commitsBetween", lambda *_: 1)
     await store.saveSession(Change(SID, set={"data:a": b"2"}))
-    assert store.epoch() == epoch
+    assert epochOf(store) == epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_nothingWritten(
+    store: SQLiteStore, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """
+    Nor is it after a transaction that has written nothing, which SQLite does not count.
+    """
+    committed = Epochs.committed
+
+    def late(self: Epochs, before: bytes, hasWritten: bool) -> None:
+        query(path, WRITE)
+        committed(self, before, hasWritten)
+
+    epoch = epochOf(store)
+    await store.claimExpired(10)
+    assert epochOf(store) == epoch
+    monkeypatch.setattr(Epochs, "committed", late)
+    await store.claimExpired(10)
+    assert epochOf(store) != epoch
+    # One that takes each for one that has written finds nothing.
+    epoch = epochOf(store)
+    monkeypatch.setattr(
+        Epochs, "committed", lambda self, before, hasWritten: late(self, before, True)
+    )
+    await store.claimExpired(10)
+    assert epochOf(store) == epoch
+
+
+@pytest_twisted.ensureDeferred
+async def test_sameObject(store: SQLiteStore) -> None:
+    """
+    What goes through the same object, and is not the caller's, is another epoch.
+    """
+    epoch = store.epoch(0)
+    await store.saveSession(Change(SID, set={"data:a": b"1"}))
+    assert store.epoch(1) == epoch != store.epoch(0)
+    await store.logInSession(Change(SID, sessionKey="anna"))
+    assert store.epoch(2) == epoch != store.epoch(1)
 
 
 @pytest_twisted.ensureDeferred
@@ -155,11 +202,11 @@ async def test_checkpoint(store: SQLiteStore, path: Path) -> None:
     await store.saveSession(Change(SID, set={"data:a": b'"%s"' % (b"x" * 100_000)}))
     query(path, "PRAGMA wal_checkpoint(RESTART)")
     await store.saveSession(Change(SID, set={"data:a": b"1"}))
-    epoch = store.epoch()
+    epoch = epochOf(store)
     assert epoch is not None
     query(path, "PRAGMA wal_checkpoint(TRUNCATE)")
     await store.saveSession(Change(SID, set={"data:a": b"2"}))
-    assert store.epoch() is not None
+    assert epochOf(store) is not None
     assert (await store.loadSession(SID)).attributes == {"data:a": b"2"}
 
 
@@ -168,11 +215,11 @@ async def test_closed(store: SQLiteStore) -> None:
     """
     Nothing is told of a file that is closed, or of one that was opened anew since.
     """
-    epoch = store.epoch()
+    epoch = epochOf(store)
     await store.close()
-    assert store.epoch() is None
+    assert epochOf(store) is None
     await store.loadSession(SID)
-    assert store.epoch() not in (None, epoch)
+    assert epochOf(store) not in (None, epoch)
 
 
 @pytest.mark.parametrize("broken", ["head", "file"])
@@ -189,7 +236,7 @@ async def test_unknown(path: Path, monkeypatch: pytest.MonkeyPatch, broken: str)
     store = SQLiteStore(path)
     await store.createSession(newRecord())
     for number in range(3):
-        assert store.epoch() is None
+        assert epochOf(store) is None
         await store.saveSession(Change(SID, set={"data:a": b"%d" % number}))
         assert (await store.loadSession(SID)).attributes == {"data:a": b"%d" % number}
     await store.close()
@@ -267,6 +314,35 @@ class TestRequests:
         What the other does is seen at once.
         """
         assert self.browse(scene(), scene()) == [b"5", b"5", b"none"]
+
+    def test_behindItsBack(self, scene: Any) -> None:
+        """
+        What somebody saves in the same process, through the store, is seen too.
+        """
+        it = scene()
+        browser = it.browser()
+        for _ in range(3):
+            it.get(browser, count)
+        (session,) = it.site.sessions.values()
+        resultOf(it.memory.saveSession(Change(session.sid, set={"data:n": b"7"})))
+        assert it.get(browser, look).body == b"7"
+        assert it.get(browser, count).body == b"8"
+
+    def test_overHere(self, scene: Any) -> None:
+        """
+        Whether a session is over is said by the store, which may know of a touch.
+        """
+        it = scene()
+        browser = it.browser()
+        for _ in range(3):
+            it.get(browser, count)
+        (session,) = it.site.sessions.values()
+        asks(it)
+        it.get(browser, look)
+        assert asks(it) == []
+        session.lastModified -= 900
+        it.get(browser, look)
+        assert asks(it)[0] == "loadSession"
 
     def test_twoTrusting(self, scene: Any) -> None:
         """

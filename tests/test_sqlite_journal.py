@@ -243,3 +243,19 @@ class TestTaken:
             ("mail", 1),
         ]
         assert len(await store.takeEndings("audit", 9, 60.0)) == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_sameBatch(store: SQLiteStore) -> None:
+    """
+    What is saved in the transaction that ends a session is in the journal as well.
+    """
+    await store.enrol("mail")
+    await store.createSession(newRecord(attributes={"data:a": b"1"}))
+    await store.loadSession(SID)
+    saving = store.saveSession(Change(SID, set={"data:a": b"2"}, lastModified=5.0))
+    last = await store.deleteSession(SID, LOGOUT)
+    assert await saving == last.version
+    (entry,) = await store.takeEndings("mail", 10, 600)
+    assert entry.record == last
+    assert last.attributes == {"data:a": b"2"}

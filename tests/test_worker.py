@@ -12,10 +12,12 @@ import pytest
 import pytest_twisted
 from twisted.internet import reactor
 from twisted.internet.defer import CancelledError, DeferredList, gatherResults
+from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
+from twisted.python.threadable import isInIOThread
 
 from txsessions.errors import StoreUnavailable
-from txsessions.stores.worker import Worker
+from txsessions.stores.worker import TURNS, Worker
 
 
 class Counting:
@@ -167,6 +169,50 @@ async def test_stop() -> None:
     await later
     await desk.worker.stop()
     assert desk.finished == 2
+
+
+@pytest_twisted.ensureDeferred
+async def test_gathered() -> None:
+    """
+    What comes in the same turns of the reactor makes one batch; but nobody waits as long
+    as something comes in each turn.
+    """
+    desk = Desk(batch=10_000)
+    given: list[int] = []
+    give = desk.worker._flush
+
+    def flush() -> None:
+        given.append(len(desk.worker._gathered))
+        give()
+
+    desk.worker._flush = flush  # type: ignore[method-assign]
+    answers = []
+    for number in range(50):
+        answers.append(desk.worker.submit(number))
+        await deferLater(reactor, 0, lambda: None)
+    await gatherResults(answers)
+    assert sum(given) == 50
+    assert 1 < max(given) <= TURNS + 2
+    await desk.worker.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_calledAtOnce() -> None:
+    """
+    A reactor that calls at once what it is told in its own thread loses no request.
+    """
+    desk = Desk()
+    call = desk.reactor.callFromThread
+
+    def callFromThread(function: Any, *arguments: Any) -> None:
+        if isInIOThread():
+            function(*arguments)
+        else:
+            call(function, *arguments)
+
+    desk.reactor.callFromThread = callFromThread  # type: ignore[method-assign]
+    assert await gatherResults([desk.worker.submit(number) for number in range(3)]) == [0, -1, -2]
+    await desk.worker.stop()
 
 
 @pytest_twisted.ensureDeferred

@@ -5,7 +5,7 @@ go of.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol
 from weakref import WeakKeyDictionary, WeakSet
@@ -81,13 +81,15 @@ class Custody:
     """
     Takes care of a store, on behalf of one manager.
 
-    @ivar store: The store, which answers in time here.
+    @ivar store: The store, which answers in time here.  A change that goes through
+        it is one of the manager's own: whoever makes one calls L{changed}.
     @ivar publisher: Tells of what this process does to sessions.
     @ivar couriers: Tell durable observers of what ends in any process.
     @ivar isOwner: Whether the sessions of the store are alive in one place only,
         so that what is known there of a session is all there is to know.
     @ivar _epochs: Tells whether other processes have changed anything; C{None} if that
         cannot be told, or others in this process may have.
+    @ivar _managed: The store, which tells of what it does.
     @ivar _users: All that take care of the same store, in this process.
     @ivar _hosts: Where sessions are alive.
     @ivar _unwatch: Ends the watch for endings in other processes; C{None}
@@ -106,7 +108,8 @@ class Custody:
         """
         self._store = store
         self._clock = clock
-        self.store = PatientStore(ManagedStore(store, limit, self), clock)
+        self._managed = ManagedStore(store, limit, self)
+        self.store = PatientStore(self._managed, clock)
         self._grace = Patience(clock, GRACE)
         self._room = Patience(clock, ROOM)
         self.publisher = EventPublisher(clock)
@@ -130,11 +133,11 @@ class Custody:
         """
         return self.publisher.hasSubscribers
 
-    def epoch(self) -> int | None:
+    def epoch(self) -> Hashable | None:
         """
-        See L{ISessionEpoch.epoch}.
+        See L{ISessionEpoch.epoch}; the caller is the manager.
         """
-        return None if self._epochs is None else self._epochs.epoch()
+        return None if self._epochs is None else self._epochs.epoch(self._managed.changes)
 
     def join(self, host: Host) -> None:
         """

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from zope.interface import Attribute, Interface
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, MutableMapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Callable,
+        Hashable,
+        Mapping,
+        MutableMapping,
+        Sequence,
+    )
 
     from twisted.internet.defer import Deferred
 
@@ -408,16 +415,20 @@ class ISessionEpoch(Interface):
     thread whether another one has changed anything.
     """
 
-    def epoch() -> int | None:
+    def epoch(own: int) -> Hashable | None:
         """
-        A number that stays as it is as long as whatever changes in the store changes
-        through this object.  What was loaded while it was the same as now is all there
-        is to know, together with what was saved since.
+        What stays the same as long as only the caller changes anything in the store.
+        What was loaded while it was the same as now is all there is to know, together
+        with what the caller has saved since.
 
-        What somebody else's change was acknowledged for is noticed from then on.
+        A change of somebody else, of whichever process or program, is noticed as soon
+        as it is acknowledged; one that goes through this object, as soon as it is asked
+        for.
 
-        @return: An L{int}; or C{None} if somebody else has changed something, and it
-            was not noticed before, or if nobody can tell.
+        @param own: For how many changes, by C{saveSession} and C{logInSession}, the
+            caller has asked this object so far, an L{int}.
+        @return: Anything that can be compared; or C{None} if somebody else has changed
+            something that was not noticed before, or if nobody can tell.
         """
 
 

@@ -254,8 +254,10 @@ class LiveSession(StoredSession):
             self._expiry.discard(self.sid)
         if self._bound is not None:
             self._bound.close()
-        callbacks, self._callbacks = self._callbacks or (), None
-        for callback in callbacks:
+        callbacks = self._callbacks or []
+        told = callbacks[:]
+        callbacks.clear()
+        for callback in told:
             self._tell(callback)
         if self._adapterCache:
             self._tellObservers(DESTROYED)

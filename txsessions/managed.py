@@ -76,6 +76,7 @@ class ManagedStore:
     @ivar _owners: The same as L{ISessionOwners}; C{None} if it is none.
     @ivar _limit: How many sessions one owner may have; C{None}: any number.
     @ivar _told: Is told what was done.
+    @ivar changes: For how many changes the store inside was asked.
     """
 
     def __init__(self, store: ISessionStore, limit: SessionLimit | None, told: Told) -> None:
@@ -88,6 +89,7 @@ class ManagedStore:
             raise TypeError(f"maxSessionsPerKey: {NO_OWNERS}")
         self._limit = limit
         self._told = told
+        self.changes = 0
 
     @property
     def clock(self) -> IReactorTime | None:
@@ -124,6 +126,7 @@ class ManagedStore:
         """
         if type(change.sessionKey) is str:
             return self.logInSession(change).addCallback(lambda done: done.version)
+        self.changes += 1
         saving = self._store.saveSession(change)
         if change.verifier is UNCHANGED or not self._told.isHeard:
             return saving
@@ -144,6 +147,7 @@ class ManagedStore:
 
         @param limit: C{None}: that of the manager.
         """
+        self.changes += 1
         if self._owners is None:
             answer = self._store.saveSession(change).addCallback(LogIn)
         else:
@@ -212,6 +216,7 @@ class ManagedStore:
         if all(endReason(each, now) is None for each in others):
             failure.raiseException()
         await self._told.makeRoom()
+        self.changes += 1
         return await self._owners.logInSession(change, limit)
 
     def _created(self, isNew: bool, record: Record) -> bool:

@@ -86,7 +86,7 @@ class Registry:
         record = await self._opened(id)
         now = self._manager.clock.seconds()
         if touch and now - record.lastModified >= touchInterval(record.sessionTimeout):
-            await self._manager.store.saveSession(Change(record.sid, lastModified=now))
+            await self._save(Change(record.sid, lastModified=now))
         start = len(PREFIX)
         return {
             name[start:]: decode(text)
@@ -177,7 +177,8 @@ class Registry:
 
     async def _save(self, change: Change) -> None:
         """
-        Apply a change to a session whose id has been opened.
+        Apply a change to a session whose id has been opened, and say so where it is
+        alive.
 
         @raise SessionNotFound: It has got another id meanwhile.
         """

@@ -4,7 +4,7 @@ A session and what a store knows of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from hmac import compare_digest
 from typing import Any
 
@@ -37,8 +37,7 @@ class StoredSession(server.Session):
     @ivar isLate: Whether it began in a request that was late: the browser has,
         or is about to get, another token than the one it sent.  Then it is
         stored, and the browser told of it, only if there is something in it.
-    @ivar _manager: The manager of the site; C{None} for a session that lives in
-        memory only.
+    @ivar _found: The manager of the site, once there is a site.
     @ivar _callbacks: What C{expireCallbacks} is; C{None} until somebody asks.
     @ivar _ending: What waits for the end that the store has not confirmed yet;
         C{None} when none is under way.
@@ -71,11 +70,11 @@ class StoredSession(server.Session):
             reactor = site.reactor
         self._reactor = reactor
         self.site = site
-        self._manager: Any = getattr(site, "sessionManager", None)
+        self._found: Any = None
         self.uid = uid
         self.audience: bytes | None = None
         self.sessionKey: str | None = None
-        self.epoch: int | None = None
+        self.epoch: Hashable | None = None
         self.endReason: str | None = None
         self.sessionNamespaces: dict[Any, Any] = {}
         self._callbacks: list[Callable[[], object]] | None = None
@@ -87,6 +86,15 @@ class StoredSession(server.Session):
         self._tracker: Tracker | None = None
         self._resting: Record | None = None
         self.created = self.lastModified = self._seconds()
+
+    @property
+    def _manager(self) -> Any:
+        """
+        The manager of the site; C{None} for a session that lives in memory only.
+        """
+        if self._found is None and self.site is not None:
+            self._found = getattr(self.site, "sessionManager", None)
+        return self._found
 
     @property
     def sid(self) -> str:

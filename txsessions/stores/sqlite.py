@@ -5,7 +5,7 @@ Sessions in one SQLite file, which the processes of one host may share.
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred, fail
@@ -113,6 +113,7 @@ class SQLiteStore:
         self.clock = clock
         file = SQLiteFile(os.fspath(path))
         self._epochs = file.epochs
+        self._changes = 0
         batches = Batches(file, self._report)
         self._worker = Worker(
             f"the store {file.path}",
@@ -142,6 +143,7 @@ class SQLiteStore:
         """
         See L{ISessionStore.saveSession}.
         """
+        self._changes += 1
         return self._worker.submit(Request(Rows.save, (change,), True, change.sid), Interruptible())
 
     def deleteSession(self, sid: str, reason: str = REVOKED) -> Deferred[Record | None]:
@@ -174,6 +176,7 @@ class SQLiteStore:
         """
         if not isinstance(change.sessionKey, str):
             return fail(ValueError("whoever logs in has a sessionKey, which is a str"))
+        self._changes += 1
         return self._ask(logIn, change, limit, self._now(), isWrite=True)
 
     def endSessions(
@@ -220,12 +223,13 @@ class SQLiteStore:
         """
         return self._watch.begin(ended, missed)
 
-    def epoch(self) -> int | None:
+    def epoch(self, own: int) -> Hashable | None:
         """
         See L{ISessionEpoch.epoch}.  It is a look at the C{-shm} file, in the memory of
         the system.
         """
-        return self._epochs.now()
+        number = self._epochs.now()
+        return None if number is None else (number, self._changes - own)
 
     def setup(self) -> Deferred[None]:
         """

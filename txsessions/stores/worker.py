@@ -38,6 +38,13 @@ commit, and few enough that the first of them need not wait long for the last.
 """
 
 
+TURNS: Final = 2
+"""
+For how many turns of the reactor more requests are waited for.  In one of them all are
+read that have arrived.
+"""
+
+
 class Worker(Generic[R]):
     """
     One thread, and the requests that wait for it.
@@ -114,10 +121,10 @@ class Worker(Generic[R]):
         if outcome is None:
             outcome = Deferred()
         self._underWay += 1
-        if not self._gathered:
-            self._start()
-            self.tell(self._gather)
         self._gathered.append((request, outcome))
+        if len(self._gathered) == 1:
+            self._start()
+            self.tell(self._gather, 1)
         return outcome
 
     def stop(self) -> Deferred[None]:
@@ -143,17 +150,19 @@ class Worker(Generic[R]):
         assert self._reactor is not None
         self._reactor.callFromThread(function, *arguments)
 
-    def _gather(self) -> None:
+    def _gather(self, turn: int) -> None:
         """
         Give the thread what has come, once the reactor has had a turn in which nothing
-        more came: so what is asked by those whose requests came together makes one
-        batch, and the two threads do not take the interpreter from each other in
-        between.
+        more came, or a few turns: so what is asked by those whose requests came
+        together makes one batch, and the two threads do not take the interpreter from
+        each other in between.
+
+        @param turn: In how many turns something has come.
         """
         count = len(self._gathered)
-        if self._seen < count < self._batch:
+        if self._seen < count < self._batch and turn <= TURNS:
             self._seen = count
-            self.tell(self._gather)
+            self.tell(self._gather, turn + 1)
         else:
             self._seen = 0
             self._flush()

@@ -4,7 +4,7 @@ From the token of a request to its live session.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -155,14 +155,15 @@ class SessionLookup:
         """
         if not live.isStored():
             return not live.isNew
-        if not live.isExact():
-            return False
-        return self._site.sessionManager.isOwner or self._isCurrent(live)
+        manager = self._site.sessionManager
+        if manager.isOwner or not live.isExact():
+            return manager.isOwner and live.isExact()
+        # That it is over only the store can say: a touch may be on its way.
+        return live.isInTime(manager.clock.seconds()) and self._isCurrent(live)
 
     def _isCurrent(self, live: Session) -> bool:
         """
-        Whether no other process has changed anything in the store since a session was
-        loaded.
+        Whether nobody else has changed anything in the store since a session was loaded.
         """
         epoch = live.epoch
         return epoch is not None and epoch == self._site.sessionManager.epoch()
@@ -210,7 +211,7 @@ class SessionLookup:
         token: Token,
         value: bytes,
         audience: bytes,
-        since: tuple[int, int | None],
+        since: tuple[int, Hashable | None],
     ) -> Any:
         """
         Make, or bring up to date, the live session of a loaded record.

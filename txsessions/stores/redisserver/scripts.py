@@ -119,7 +119,7 @@ if touched and touched > modified then
   moment, after = ARGV[1], math.min(touched + idle, latest)
 end
 if #ARGV > 2 then version = version + 1 end
-redis.call('HSET', key, 'm', moment, 'v', version, unpack(ARGV, 3))
+redis.call('HSET', key, 'm', moment, 'v', string.format('%.0f', version), unpack(ARGV, 3))
 extend(key, before, after)
 return version
 """

@@ -61,7 +61,7 @@ class Epochs:
         @param path: Of the database file.
         """
         # Without it every question goes to the file, which is slower, and right.
-        with suppress(OSError):
+        with suppress(OSError, ValueError):
             index = WalIndex(path)
             self._begin(index, index.head())
 
@@ -92,17 +92,19 @@ class Epochs:
             self._begin(epoch.index, head)
         return head
 
-    def committed(self, before: bytes) -> None:
+    def committed(self, before: bytes, hasWritten: bool) -> None:
         """
-        The connection has committed what it has written, if anything.
+        The connection has committed.
 
         @param before: What L{begun} has returned.
+        @param hasWritten: Whether it had written anything; otherwise SQLite counts
+            nothing.
         """
         epoch = self._epoch
         if epoch is None:
             return
         head = epoch.index.head()
-        if areKnown(before, head) and commitsBetween(before, head) <= 1:
+        if areKnown(before, head) and commitsBetween(before, head) <= hasWritten:
             self._epoch = Epoch(epoch.number, epoch.index, head)
         else:
             self._begin(epoch.index, head)

@@ -94,10 +94,10 @@ class SQLiteFile:
         connection = self._opened(until)
         self._patiently(lambda: self._begin(connection), until)
         try:
-            before = self.epochs.begun()
+            before, changes = self.epochs.begun(), connection.total_changes
             yield connection
             connection.execute("COMMIT")
-            self.epochs.committed(before)
+            self.epochs.committed(before, connection.total_changes != changes)
         except BaseException as e:
             self._undo(connection, e)
             raise
@@ -177,6 +177,7 @@ class SQLiteFile:
             self.epochs.close()
             self._connection = None
             connection.close()
+            self.epochs.closed()
 
     def _patiently(self, step: Callable[[], T], until: float) -> T:
         """

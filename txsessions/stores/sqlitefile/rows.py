@@ -68,7 +68,7 @@ class Rows:
         a small statement.
     @ivar _pending: What is to be written before anything else is executed.
     @ivar news: What there is to tell when the transaction is on the disk.
-    @ivar journal: The journal, in the same transaction.
+    @ivar _journal: The journal, in the same transaction.
     """
 
     def __init__(self, connection: sqlite3.Connection, mayWrite: bool, known: Known) -> None:
@@ -78,7 +78,7 @@ class Rows:
         self._cursor: Final = connection.cursor()
         self._pending: Final = Pending(connection)
         self.news: Final = News()
-        self.journal: Final = Journal(connection, self.news, mayWrite)
+        self._journal: Final = Journal(connection, self.news, mayWrite)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -87,6 +87,14 @@ class Rows:
         """
         self._pending.write()
         return self._connection
+
+    @property
+    def journal(self) -> Journal:
+        """
+        The journal, in the same transaction, with all that was changed so far.
+        """
+        self._pending.write()
+        return self._journal
 
     def ready(self) -> None:
         """

@@ -51,6 +51,7 @@ class WalIndex:
         """
         @param path: Of the database file.
         @raise OSError: It cannot be read.
+        @raise ValueError: It is empty.
         """
         self._memory = _mapped(f"{path}-shm")
 
