@@ -136,8 +136,10 @@ def test_strangersFreed(monkeypatch: pytest.MonkeyPatch) -> None:
         uid = session.uid
         del session
         stored(site.adoptRecord(uid, record))
-    kinds = [type(each) for each in gc.get_objects()]
-    assert [kinds.count(kind) for kind in (txsessions.Session, Tracker)] == [20, 20]
+    there = gc.get_objects()
+    sessions = [each for each in there if type(each) is txsessions.Session and each.site is site]
+    trackers = [each for each in there if type(each) is Tracker and each._live in sessions]
+    assert [len(sessions), len(trackers)] == [20, 20]
     site.stopFactory()
 
 
