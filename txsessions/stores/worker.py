@@ -10,6 +10,7 @@ asked is done in the order in which it was asked, and what waits is bounded
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from threading import Thread
@@ -38,10 +39,10 @@ commit, and few enough that the first of them need not wait long for the last.
 """
 
 
-TURNS: Final = 2
+GATHERING: Final = 0.005
 """
-For how many turns of the reactor more requests are waited for.  In one of them all are
-read that have arrived.
+For how many seconds more requests are waited for, as long as some come in each turn of
+the reactor.  In that time it reads some fifty.
 """
 
 
@@ -79,6 +80,7 @@ class Worker(Generic[R]):
         queue: int = QUEUE,
         batch: int = BATCH,
         divide: Callable[[list[R]], Sequence[Sequence[int]]] | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """
         @param name: The name of the thread, and of the store in the text of
@@ -86,6 +88,7 @@ class Worker(Generic[R]):
         @param reactor: Where outcomes are told; L{None}: the global one.
         @param divide: How a batch is divided, so that what is done soon is
             also told soon; L{None}: it is not.
+        @param monotonic: The worker's clock.
         """
         self._name = name
         self._perform = perform
@@ -94,6 +97,7 @@ class Worker(Generic[R]):
         self._reactor = reactor
         self._most = queue
         self._batch = batch
+        self._monotonic = monotonic
         self._gathered: Batch[R] = []
         self._seen = 0
         self._queue: SimpleQueue[Batch[R]] = SimpleQueue()
@@ -124,7 +128,7 @@ class Worker(Generic[R]):
         self._gathered.append((request, outcome))
         if len(self._gathered) == 1:
             self._start()
-            self.tell(self._gather, 1)
+            self.tell(self._gather, self._monotonic() + GATHERING)
         return outcome
 
     def stop(self) -> Deferred[None]:
@@ -150,19 +154,19 @@ class Worker(Generic[R]):
         assert self._reactor is not None
         self._reactor.callFromThread(function, *arguments)
 
-    def _gather(self, turn: int) -> None:
+    def _gather(self, until: float) -> None:
         """
         Give the thread what has come, once the reactor has had a turn in which nothing
-        more came, or a few turns: so what is asked by those whose requests came
-        together makes one batch, and the two threads do not take the interpreter from
-        each other in between.
+        more came, or it is time: so what is asked by those whose requests came together
+        makes one batch, and the two threads do not take the interpreter from each other
+        in between.
 
-        @param turn: In how many turns something has come.
+        @param until: When it is time, in seconds on the worker's clock.
         """
         count = len(self._gathered)
-        if self._seen < count < self._batch and turn <= TURNS:
+        if self._seen < count < self._batch and self._monotonic() < until:
             self._seen = count
-            self.tell(self._gather, turn + 1)
+            self.tell(self._gather, until)
         else:
             self._seen = 0
             self._flush()
