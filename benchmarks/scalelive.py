@@ -26,6 +26,7 @@ from twisted.python.components import registerAdapter
 from twisted.web import server
 
 import txsessions
+from txsessions.tap import YOUNG
 
 TURN = 50
 """
@@ -112,7 +113,7 @@ class Population:
         gc.collect()
         # As docs/deployment.rst advises.
         gc.freeze()
-        gc.set_threshold(50_000)
+        gc.set_threshold(*YOUNG)
         self._before = (memory(os.getpid()), len(gc.get_objects()))
         self._began = time.perf_counter()
         self._longest = self._collecting = 0.0

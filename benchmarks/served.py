@@ -20,6 +20,7 @@ from zope.interface import Interface, implementer
 
 import txsessions
 from txsessions.stores import openStore
+from txsessions.tap import YOUNG
 
 
 class ICounter(Interface):
@@ -137,7 +138,7 @@ def main(arguments: list[str]) -> None:
     variant, port, place = [*arguments, "."][:3]
     # As C{twistd txsessions} does, and docs/deployment.rst advises.
     reactor.callWhenRunning(gc.freeze)
-    gc.set_threshold(50_000)
+    gc.set_threshold(*YOUNG)
     reactor.listenTCP(int(port), makeSite(variant, place), interface="127.0.0.1")
     reactor.run()
 

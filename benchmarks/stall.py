@@ -35,6 +35,7 @@ from twisted.web import resource, server
 import txsessions
 from txsessions.record import Record
 from txsessions.stores.memory import MemoryStore
+from txsessions.tap import YOUNG
 
 IDLE = 4.0
 """
@@ -247,6 +248,8 @@ def measure(variant: str, count: int, isBeside: bool, slack: float) -> None:
 
     site = VARIANTS[variant](count, end, Endings(count, done).tell)
     gc.collect()
+    # As docs/deployment.rst advises.
+    gc.set_threshold(*YOUNG)
     gc.enable()
     left = end - reactor.seconds()
     if left < calm - CALM / 2:
