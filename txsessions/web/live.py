@@ -12,9 +12,10 @@ from weakref import ref
 from ..session import Session
 from ..token import INSECURE, SID_BYTES, sidOf
 
-MAXIMUM: Final = 10_000
+MAXIMUM: Final = 12_500
 """
-How many live sessions are kept of which the store knows everything.
+How many live sessions are kept of which the store knows everything: as many as the
+garbage collector looks at in some 30 milliseconds.
 """
 
 MAXIMUM_LOOKS: Final = 4
