@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -80,6 +81,14 @@ async def make(postgres: Any) -> AsyncIterator[Callable[..., Any]]:
     for store in made:
         await store.close()
     postgres.ask(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """
+    Where a file of SQLite's is, or is to be.
+    """
+    return tmp_path / "sessions.db"
 
 
 @pytest.fixture

@@ -31,14 +31,6 @@ from txsessions.testing.shared.worker import ThreadlessWorker
 WRITE = "UPDATE session SET sessionTimeout = sessionTimeout + 1"
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """
-    Where the file is.
-    """
-    return tmp_path / "sessions.db"
-
-
 @pytest_twisted.async_yield_fixture
 async def store(path: Path) -> AsyncIterator[SQLiteStore]:
     """

@@ -31,14 +31,6 @@ BIG = b'"' + b"x" * 60_000 + b'"'
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """
-    Where the file is to be.
-    """
-    return tmp_path / "sessions.db"
-
-
-@pytest.fixture
 def store(path: Path) -> Iterator[SQLiteStore]:
     """
     A store, closed afterwards.

@@ -34,14 +34,6 @@ class Stubborn(Known):
         """
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """
-    Where the file is.
-    """
-    return tmp_path / "sessions.db"
-
-
 @pytest_twisted.async_yield_fixture
 async def store(path: Path) -> AsyncIterator[SQLiteStore]:
     """

@@ -50,14 +50,6 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """
-    Where the file is.
-    """
-    return tmp_path / "sessions.db"
-
-
-@pytest.fixture
 def store(path: Path, clock: Clock) -> Iterator[SQLiteStore]:
     """
     A store, closed afterwards.

@@ -156,10 +156,11 @@ class SessionLookup:
         if not live.isStored():
             return not live.isNew
         manager = self._site.sessionManager
-        if manager.isOwner or not live.isExact():
-            return manager.isOwner and live.isExact()
-        # That it is over only the store can say: a touch may be on its way.
-        return live.isInTime(manager.clock.seconds()) and self._isCurrent(live)
+        if not live.isExact():
+            return False
+        # That one is over which others use as well only the store can say: a touch may be
+        # on its way.
+        return manager.isOwner or (live.isInTime(manager.clock.seconds()) and self._isCurrent(live))
 
     def _isCurrent(self, live: Session) -> bool:
         """
