@@ -28,7 +28,7 @@ ROOT = Path(txsessions.__file__).parent
 
 FLOORS = [
     "interfaces errors _version",
-    "record lifetime token jsonvalues data cookie size deadlines tracked duration "
+    "record lifetime token jsonvalues data cookie size sharded deadlines tracked duration "
     "comparison aead keys seal envelope limit handle event ownid given stores.claim stores.journal",
     "interruptible names turns clock duties patience sweeper keeper tracker tokens managed custody "
     "registry manager walk copying keyfile rekeying update subscription observers publisher "

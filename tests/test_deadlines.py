@@ -4,6 +4,7 @@ Tests for L{txsessions.deadlines}.
 
 from __future__ import annotations
 
+import gc
 from time import process_time
 
 import pytest
@@ -223,3 +224,17 @@ def test_manyAtOnce() -> None:
     assert sorted(due) == sorted(model)
     assert not deadlines and deadlines.next() is None
     assert process_time() - began < 10
+
+
+def test_heapIsOld() -> None:
+    """
+    While a large heap is being cleared, no list grows that Python's collector of garbage has not
+    seen before: it would look at all of it again and again.
+    """
+    deadlines = watch({f"{each:08}": float(each) for each in range(20_000)})
+    gc.collect()
+    for name in range(15_000):
+        deadlines.discard(f"{name:08}")
+    assert len(deadlines._heap) > 1000
+    young = {id(each) for generation in (0, 1) for each in gc.get_objects(generation)}
+    assert not young & {id(deadlines._heap), id(deadlines._old)}

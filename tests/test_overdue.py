@@ -5,6 +5,7 @@ Tests for L{txsessions.web.overdue}.
 from __future__ import annotations
 
 from typing import Any
+from weakref import ref
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
@@ -20,11 +21,15 @@ class Session:
 
     endReason: str | None = None
 
+    def __init__(self, sid: str) -> None:
+        self.sid = sid
+
 
 class Work:
     """
     What is done for sessions.
 
+    @ivar sessions: All of them, by their handles.
     @ivar sweeps: The sweeps that were asked for.
     @ivar asked: The sessions that were asked about.
     @ivar answer: What that gives.
@@ -32,17 +37,20 @@ class Work:
 
     def __init__(self) -> None:
         self.clock = Clock()
+        self.sessions: dict[str, Session] = {}
         self.sweeps: list[Deferred[None]] = []
         self.asked: list[Any] = []
         self.answer: Deferred[None] | None = None
-        self.overdue = Overdue(self.clock, self.sweep, self.recheck)
+        self.overdue = Overdue(self.clock, self.sessions.get, self.sweep, self.recheck)
 
     def add(self, count: int = 1) -> list[Session]:
         """
         The deadlines of so many come up.
         """
-        sessions = [Session() for _ in range(count)]
+        first = len(self.sessions)
+        sessions = [Session(f"{first + number:032x}") for number in range(count)]
         for session in sessions:
+            self.sessions[session.sid] = session
             self.overdue.add(session)
         return sessions
 
@@ -142,3 +150,28 @@ def test_stop() -> None:
     work.add()
     work.sweeps[2].callback(None)
     assert len(work.asked) == BATCH + 1
+
+
+def test_gone() -> None:
+    """
+    Those that are gone meanwhile are not held, however many they are.
+    """
+    work = Work()
+    held = [ref(each) for each in work.add(2 * BATCH)]
+    left = work.add()
+    for sid in list(work.sessions)[: len(held)]:
+        del work.sessions[sid]
+    assert not any(each() for each in held)
+    work.sweeps[0].callback(None)
+    work.clock.pump([0, 0])
+    assert work.asked == left and work.clock.getDelayedCalls() == []
+
+
+def test_shortLists() -> None:
+    """
+    There is no long list for the collector of garbage to look at.
+    """
+    work = Work()
+    work.add(10 * BATCH)
+    assert sum(map(len, work.overdue._waiting)) == 10 * BATCH
+    assert max(map(len, work.overdue._waiting)) <= BATCH

@@ -130,4 +130,4 @@ def test_notCollected() -> None:
     for number in range(1000):
         records[newRecord(number).sid] = newRecord(number, attributes={"data:visits": b"1"})
     gc.collect()
-    assert not gc.is_tracked(records._packed) and len(records._packed) == 997
+    assert not any(map(gc.is_tracked, records._packed._shards)) and len(records._packed) == 997

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Final
 
+from .sharded import ShardedDict
+
 MAXIMUM_STALE: Final = 32
 """
 How many entries that are no longer valid are taken off the top of the heap at
@@ -52,7 +54,7 @@ class Deadlines:
         self._deadlineOf = deadlineOf
         self._heap: list[tuple[float, str]] = []
         self._old: list[tuple[float, str]] = []
-        self._known: dict[str, float] = {}
+        self._known: ShardedDict[float] = ShardedDict()
 
     def __len__(self) -> int:
         return len(self._known)
@@ -150,7 +152,9 @@ class Deadlines:
         if not old:
             if len(self._heap) <= 2 * len(self._known) + SLACK:
                 return
-            self._old, self._heap = self._heap, []
+            # These are the two lists that were there in the beginning: a new one would grow
+            # while Python's collector of garbage looks at it again and again.
+            self._old, self._heap = self._heap, old
             old = self._old
         for _ in range(min(MOVED, len(old))):
             # The last entry of a heap is a leaf: what is left is still a heap.

@@ -14,8 +14,8 @@ from twisted.logger import Logger
 
 from ..deadlines import Deadlines
 from ..record import Record
+from ..sharded import ShardedDict
 from .journal import MAXIMUM, RETENTION, JournalEntry, checkObserver, eventIDOf
-from .pages import Pages
 
 AT_ONCE: Final = 5_000
 """
@@ -66,7 +66,7 @@ class Backlog:
     def __init__(self, observer: str, maximum: int) -> None:
         self._observer = observer
         self._maximum = maximum
-        self._entries: Pages[Written] = Pages()
+        self._entries: ShardedDict[Written] = ShardedDict()
         self._attempts: dict[str, int] = {}
         self._waiting: deque[str] = deque()
         self._until: dict[str, float] = {}
@@ -78,7 +78,7 @@ class Backlog:
         """
         Add an ending that comes now.
         """
-        self._entries.add(eventID, entry)
+        self._entries[eventID] = entry
         self._waiting.append(eventID)
         # Two, so that there are fewer and fewer of those that are too old.
         self._dropOld(entry.endedAt, 2)
@@ -124,7 +124,7 @@ class Backlog:
         """
         Forget one ending.
         """
-        self._entries.discard(eventID)
+        self._entries.pop(eventID, None)
         self._attempts.pop(eventID, None)
         if self._until.pop(eventID, None) is not None:
             self._leases.discard(eventID)

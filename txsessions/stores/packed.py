@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from ..record import NOTHING, Record
+from ..sharded import ShardedDict
 
 RECENT: Final = 10_000
 """
@@ -58,7 +59,7 @@ class PackedRecords(MutableMapping[str, Record]):
 
     def __init__(self) -> None:
         self._recent: OrderedDict[str, Record] = OrderedDict()
-        self._packed: dict[str, bytes | Record] = {}
+        self._packed: ShardedDict[bytes | Record] = ShardedDict()
 
     def get(self, sid: str, default: Any = None) -> Any:
         """

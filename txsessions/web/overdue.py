@@ -21,14 +21,17 @@ class Overdue:
     not answer.
 
     However many they are, they wait for one sweep, and some are asked about at
-    a time.
+    a time.  What waits are their handles, in lists that are short: those that end
+    meanwhile are gone at once, and Python's collector of garbage need not look at a
+    new list of a million.
 
     @ivar _clock: An L{IReactorTime}.
+    @ivar _find: Gives the live session of a public handle, or C{None}.
     @ivar _sweep: Called to end what has expired; returns a L{Deferred}.
     @ivar _recheck: Called with a session to ask about; returns a L{Deferred}
         that does not fail.
-    @ivar _waiting: The sessions that wait for a sweep.
-    @ivar _left: The sessions that a sweep may have left.
+    @ivar _waiting: Those that wait for a sweep.
+    @ivar _left: Those that a sweep may have left.
     @ivar _isBusy: Whether a sweep is under way, or the store is being asked.
     @ivar _call: The delayed call to ask about more; C{None} when there is none.
     """
@@ -36,14 +39,16 @@ class Overdue:
     def __init__(
         self,
         clock: IReactorTime,
+        find: Callable[[str], Any],
         sweep: Callable[[], Deferred[None]],
         recheck: Callable[[Any], Deferred[Any]],
     ) -> None:
         self._clock = clock
+        self._find = find
         self._sweep = sweep
         self._recheck = recheck
-        self._waiting: deque[Any] = deque()
-        self._left: deque[Any] = deque()
+        self._waiting: deque[list[str]] = deque()
+        self._left: deque[list[str]] = deque()
         self._isBusy = False
         self._call: IDelayedCall | None = None
 
@@ -51,7 +56,9 @@ class Overdue:
         """
         The deadline of this one has come up.
         """
-        self._waiting.append(session)
+        if not self._waiting or len(self._waiting[-1]) >= BATCH:
+            self._waiting.append([])
+        self._waiting[-1].append(session.sid)
         if not self._isBusy:
             self._isBusy = True
             self._begin()
@@ -85,8 +92,12 @@ class Overdue:
         Ask about some.
         """
         self._call = None
-        some = [self._left.popleft() for _ in range(min(BATCH, len(self._left)))]
-        asking = [self._recheck(session) for session in some if session.endReason is None]
+        some = map(self._find, self._left.popleft() if self._left else [])
+        asking = [
+            self._recheck(session)
+            for session in some
+            if session is not None and session.endReason is None
+        ]
         DeferredList(asking).addCallback(lambda _: self._answered())
 
     def _answered(self) -> None:

@@ -138,7 +138,7 @@ class SessionSiteMixin(_Site):
         """
         if self._sessionsOverdue is None:
             manager = self.sessionManager
-            self._sessionsOverdue = Overdue(manager.clock, manager.sweep, self.recheck)
+            self._sessionsOverdue = Overdue(manager.clock, self._live, manager.sweep, self.recheck)
         return self._sessionsOverdue
 
     @property
@@ -148,11 +148,7 @@ class SessionSiteMixin(_Site):
         """
         if self._sessionsMissed is None:
             clock = self.sessionManager.clock
-            self._sessionsMissed = Missed(
-                clock,
-                lambda sid: self.sessions.bySid(sid),  # noqa: PLW0108  # they may be replaced
-                self.recheck,
-            )
+            self._sessionsMissed = Missed(clock, self._live, self.recheck)
         return self._sessionsMissed
 
     def makeSession(self) -> Any:
@@ -352,6 +348,12 @@ class SessionSiteMixin(_Site):
         for session in self.sessions.all():
             if session.isStored() and not session.isPlain():
                 self.sessionsMissed.add(session)
+
+    def _live(self, sid: str) -> Any:
+        """
+        The live session of a public handle, or C{None}; L{sessions} may be replaced.
+        """
+        return self.sessions.bySid(sid)
 
     def _deadlineOf(self, sid: str) -> float | None:
         """
