@@ -4,8 +4,9 @@ Tests for L{txsessions.deadlines}.
 
 from __future__ import annotations
 
-import gc
+from random import Random
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from txsessions import deadlines as module
-from txsessions.deadlines import MAXIMUM_STALE, Deadlines
+from txsessions.deadlines import MAXIMUM_STALE, MOVED, RUN, Deadlines
 
 names = st.sampled_from("abcdefgh")
 times = st.integers(0, 50).map(float)
@@ -21,8 +22,8 @@ times = st.integers(0, 50).map(float)
 
 class DeadlinesMachine(RuleBasedStateMachine):
     """
-    Deadlines beside a plain dictionary.  Their heap is cleared all the time, one entry after the
-    other.
+    Deadlines beside a plain dictionary.  Their runs are short, and cleared all the time, one
+    entry after the other.
     """
 
     narrow = pytest.MonkeyPatch()
@@ -32,8 +33,8 @@ class DeadlinesMachine(RuleBasedStateMachine):
         """
         Nothing is watched.
         """
-        for name in ("SLACK", "MOVED", "MAXIMUM_STALE"):
-            self.narrow.setattr(module, name, {"SLACK": -3}.get(name, 1))
+        for name in ("SLACK", "RUN", "MOVED", "MAXIMUM_STALE"):
+            self.narrow.setattr(module, name, {"SLACK": -3, "RUN": 3}.get(name, 1))
         self.model: dict[str, float] = {}
         self.deadlines = Deadlines(self.model.get)
 
@@ -114,6 +115,7 @@ class DeadlinesMachine(RuleBasedStateMachine):
             assert all(earliest <= time for time in self.model.values())
         if not len(self.deadlines):
             assert earliest is None
+        entriesOf(self.deadlines)
 
     def teardown(self) -> None:
         """
@@ -124,6 +126,41 @@ class DeadlinesMachine(RuleBasedStateMachine):
 
 TestDeadlinesMachine = DeadlinesMachine.TestCase
 TestDeadlinesMachine.settings = settings(max_examples=200, stateful_step_count=30, deadline=None)
+
+
+class Lookups:
+    """
+    Counts how often deadlines look for a name.
+    """
+
+    def __init__(self, deadlines: Deadlines) -> None:
+        self._deadlines = deadlines
+        self._count = 0
+        isValid = deadlines._isValid
+
+        def counted(entry: Any) -> bool:
+            self._count += 1
+            return isValid(entry)
+
+        deadlines._isValid = counted
+
+    def count(self) -> int:
+        """
+        How many since the last time.
+        """
+        count, self._count = self._count, 0
+        return count
+
+
+def entriesOf(deadlines: Deadlines) -> list[tuple[float, str]]:
+    """
+    All that there is in their heaps; they know how many it is.
+    """
+    entries = [*deadlines._young]
+    for deadline, name, run in deadlines._runs:
+        entries += [(deadline, name), *run]
+    assert len(entries) == deadlines._count
+    return entries
 
 
 def watch(model: dict[str, float]) -> Deadlines:
@@ -170,7 +207,54 @@ def test_boundedMemory(rounds: int) -> None:
         deadlines.add("earlier", -float(number))
         deadlines.discard(f"gone {number}")
     assert len(deadlines) == 1
-    assert len(deadlines._heap) + len(deadlines._old) < 300
+    assert len(entriesOf(deadlines)) < 300
+
+
+def test_sameAgain() -> None:
+    """
+    A name that goes and comes again with the same deadline, over and over, is not there more
+    often all the time; nor does it come up twice.
+    """
+    deadlines = Deadlines(lambda name: 10.0)
+    for number in range(20_000):
+        deadlines.add("same", 10.0)
+        deadlines.add(f"{number}", 20.0 + number)
+        deadlines.discard("same")
+        deadlines.discard(f"{number}")
+    assert len(entriesOf(deadlines)) < 300
+    deadlines.add("same", 10.0)
+    assert deadlines.popDue(10.0, 300) == ["same"]
+
+
+def test_sameAmongMany() -> None:
+    """
+    Nor is one that does so among many others.
+    """
+    deadlines = Deadlines(lambda name: 10.0)
+    for number in range(2000):
+        deadlines.add(f"{number}", 20.0 + number)
+    for _ in range(5000):
+        deadlines.add("same", 10.0)
+        deadlines.discard("same")
+    deadlines.add("same", 10.0)
+    for number in range(2000):
+        deadlines.discard(f"{number}")
+    assert len(entriesOf(deadlines)) < 300
+
+
+def test_anyOrder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whatever goes, and in whichever order they came, what is left comes up in its order.
+    """
+    monkeypatch.setattr(module, "RUN", 5)
+    random = Random(20261122)
+    for _ in range(20):
+        model = {f"{each}": random.random() for each in range(500)}
+        deadlines = watch(model)
+        for name in random.sample([*model], 450):
+            del model[name]
+            deadlines.discard(name)
+        assert deadlines.popDue(1.0, 1000) == sorted(model, key=model.__getitem__)
 
 
 def test_boundedTime() -> None:
@@ -181,15 +265,15 @@ def test_boundedTime() -> None:
     number = 60_000
     model = {f"{each:08}": float(each) for each in range(number)}
     deadlines = watch(model)
-    entries, steps = len(deadlines._heap), []
+    lookups, steps = Lookups(deadlines), []
     for name in list(model)[: number - 10]:
         deadlines.discard(name)
-        left = len(deadlines._heap) + len(deadlines._old)
-        steps.append(abs(entries - left))
-        entries = left
-    assert max(steps) <= MAXIMUM_STALE
+        steps.append(lookups.count())
+    # One that begins to clear looks at those that have come last, besides.
+    assert sorted(steps)[-20] <= MOVED and max(steps) <= RUN + MOVED
     deadlines.next()
-    assert entries - len(deadlines._heap) - len(deadlines._old) <= MAXIMUM_STALE
+    assert lookups.count() <= MAXIMUM_STALE + 1
+    assert len(entriesOf(deadlines)) < 300
 
 
 def test_mostlyTouched() -> None:
@@ -226,15 +310,12 @@ def test_manyAtOnce() -> None:
     assert process_time() - began < 10
 
 
-def test_heapIsOld() -> None:
+def test_shortLists() -> None:
     """
-    While a large heap is being cleared, no list grows that Python's collector of garbage has not
-    seen before: it would look at all of it again and again.
+    There is no long list that Python's collector of garbage would look at again and again.
     """
     deadlines = watch({f"{each:08}": float(each) for each in range(20_000)})
-    gc.collect()
     for name in range(15_000):
         deadlines.discard(f"{name:08}")
-    assert len(deadlines._heap) > 1000
-    young = {id(each) for generation in (0, 1) for each in gc.get_objects(generation)}
-    assert not young & {id(deadlines._heap), id(deadlines._old)}
+    runs = [run for _, _, run in deadlines._runs]
+    assert max(map(len, [deadlines._young, deadlines._runs, *runs])) <= RUN
