@@ -105,13 +105,13 @@ class Deadlines:
         """
         due: list[str] = []
         for _ in range(limit):
-            first = self._cleared()
+            first = self._first()
             if first is None or first[0] > now:
                 break
-            earliest, name = first[0], first[1]
             self._drop(first)
             if not self._isValid(first):
                 continue
+            earliest, name = first[0], first[1]
             try:
                 deadline = self._deadlineOf(name)
             except BaseException:

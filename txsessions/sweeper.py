@@ -158,10 +158,10 @@ class Sweeper:
             for ending in claim.endings:
                 self._tell(ending)
             used = self._clock.seconds() - start
-            if isHere:
-                self._learn(used, SLICE, CHUNK)
-            else:
-                self._learn(used, TRIP_SLICE, TRIP_CHUNK)
+            if claim.endings and isHere:
+                self._learn(used / len(claim.endings), SLICE, CHUNK)
+            elif claim.endings:
+                self._learn(used / len(claim.endings), TRIP_SLICE, TRIP_CHUNK)
             return claim
 
         return claiming.addCallback(tell)
@@ -170,14 +170,13 @@ class Sweeper:
         """
         Find out from one batch how large the next one may be.
 
-        @param seconds: How long it held the reactor.
-        @param slice: How long it may.
+        @param seconds: For how long each ending of it held the reactor.
+        @param slice: How long all together may.
         @param least: How large one is at the least.
         """
-        if seconds > slice:
-            self._limit = max(least, self._limit // 2)
-        elif seconds < slice / 2:
-            self._limit = min(BATCH, 2 * self._limit)
+        fitting = slice / seconds if seconds > 0 else BATCH
+        # One ending says little: the next batch is at most twice as large.
+        self._limit = max(least, min(BATCH, 2 * self._limit, int(fitting)))
 
     def _claimed(self, claim: Claim) -> None:
         """
