@@ -18,6 +18,7 @@ from twisted.web import server
 from twisted.web.server import NOT_DONE_YET
 
 from txsessions.data import SessionData
+from txsessions.manager import SessionManager
 from txsessions.session import Session
 from txsessions.stores.memory import MemoryStore
 from txsessions.tracker import Tracker
@@ -186,6 +187,38 @@ class TestMemory:
         own = [each for each in gc.get_referents(one, one._tracker) if id(each) not in shared]
         kinds = {type(each) for each in own if gc.is_tracked(each)}
         assert kinds == {Session, SessionData, Tracker}
+
+    def test_noDict(self, scene, monkeypatch):
+        """
+        Python keeps the attributes of a session where there is no dict of them; also where
+        the manager says how long they live, and when somebody has looked whether it may be let
+        go of.
+        """
+
+        class Own(Session):
+            """
+            Of which no other test has made one.
+            """
+
+        monkeypatch.setattr(live, "MAXIMUM", 1)
+        it = scene()
+        site = it.makeSite()
+        site.sessionFactory = Own
+        site.sessionManager = SessionManager(it.store, it.clock, sessionTimeout=300)
+        sessions = []
+
+        def watch(request: Any) -> bytes:
+            session = request.getSession()
+            session.notifyOnExpire(list)
+            sessions.append(session)
+            return b""
+
+        for _ in range(5):
+            it.get(it.browser(site), watch)
+        assert [each.sessionTimeout for each in sessions] == 5 * [300]
+        for session in sessions:
+            dicts = [each for each in gc.get_referents(session) if type(each) is dict]
+            assert not any("uid" in each for each in dicts)
 
     def test_timersAreFew(self, scene):
         """

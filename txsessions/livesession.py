@@ -219,8 +219,7 @@ class LiveSession(StoredSession):
         here until somebody asks for it.
         """
         return self.isStored() and not (
-            self.__dict__.keys() - OWN
-            or self._callbacks
+            self._callbacks
             or self._bound
             or not self._persistent().areAll()
             or self._observers()
@@ -229,6 +228,8 @@ class LiveSession(StoredSession):
             or self.isTokenUnseen
             or self._ending is not None
             or not self._track().isSaved()
+            # The last, since Python keeps all attributes in a dict from then on.
+            or self.__dict__.keys() - OWN
         )
 
     def renewToken(self) -> None:

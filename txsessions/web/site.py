@@ -5,6 +5,7 @@ The site: L{twisted.web.server.Site} whose sessions are kept in a store.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from twisted.internet.defer import Deferred, gatherResults
@@ -419,7 +420,11 @@ def _saysItself(session: Any, name: str) -> bool:
     Whether a session, or a class of it that is the application's, has this
     attribute; also where it has the value that is usual.
     """
-    if name in getattr(session, "__dict__", {}):
+    value = getattr(session, name)
+    with suppress(AttributeError):
+        # Who looks into __dict__ makes Python keep all attributes there from then on.
+        delattr(session, name)
+        setattr(session, name, value)
         return True
     places = (kind for kind in type(session).__mro__ if name in vars(kind))
     return next(places, server.Session) not in (StoredSession, server.Session)
