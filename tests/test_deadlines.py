@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from txsessions import deadlines as module
-from txsessions.deadlines import MAXIMUM_STALE, MOVED, RUN, Deadlines
+from txsessions.deadlines import MAXIMUM_STALE, MINIMUM, MOVED, RUN, Deadlines
 
 names = st.sampled_from("abcdefgh")
 times = st.integers(0, 50).map(float)
@@ -33,7 +33,7 @@ class DeadlinesMachine(RuleBasedStateMachine):
         """
         Nothing is watched.
         """
-        for name in ("SLACK", "RUN", "MOVED", "MAXIMUM_STALE"):
+        for name in ("SLACK", "RUN", "MINIMUM", "MOVED", "MAXIMUM_STALE"):
             self.narrow.setattr(module, name, {"SLACK": -3, "RUN": 3}.get(name, 1))
         self.model: dict[str, float] = {}
         self.deadlines = Deadlines(self.model.get)
@@ -319,3 +319,65 @@ def test_shortLists() -> None:
         deadlines.discard(f"{name:08}")
     runs = [run for _, _, run in deadlines._runs]
     assert max(map(len, [deadlines._young, deadlines._runs, *runs])) <= RUN
+
+
+def test_longLived() -> None:
+    """
+    Of those that come together most are gone soon, and some live for long: these do not stay
+    behind in as many runs as there were.
+    """
+    number = 200_000
+    model = {f"{each:08}": each + (1e9 if each % 100 == 0 else 0.0) for each in range(number)}
+    deadlines = watch(model)
+    while due := deadlines.popDue(1e6, 250):
+        for name in due:
+            del model[name]
+    assert len(deadlines) == number / 100
+    assert len(deadlines._runs) <= number / 100 / MINIMUM
+    assert deadlines.popDue(1e10, number) == sorted(model)
+
+
+def test_nobodyIsLeft() -> None:
+    """
+    When all are gone there is no next one, however many entries are left of them.
+    """
+    deadlines = watch({f"{each}": float(each) for each in range(MAXIMUM_STALE + 5)})
+    for each in range(MAXIMUM_STALE + 5):
+        deadlines.discard(f"{each}")
+    assert len(entriesOf(deadlines)) > MAXIMUM_STALE
+    assert deadlines.next() is None
+
+
+def test_goneAreNotCounted() -> None:
+    """
+    Those that are gone do not count among those that are asked for.
+    """
+    deadlines = watch({f"{each}": float(each) for each in range(MAXIMUM_STALE)})
+    for each in range(MAXIMUM_STALE - 1):
+        deadlines.discard(f"{each}")
+    assert deadlines.popDue(1e6, 1) == [f"{MAXIMUM_STALE - 1}"]
+
+
+def test_later() -> None:
+    """
+    A deadline that has moved later makes no further entry.
+    """
+    model = {"a": 1.0}
+    deadlines = watch(model)
+    for each in range(50):
+        model["a"] = float(each)
+        deadlines.add("a", float(each))
+    assert len(entriesOf(deadlines)) <= 2
+
+
+def test_discardsItself() -> None:
+    """
+    A name may be discarded while it is asked for its deadline.
+    """
+
+    def deadlineOf(name: str) -> None:
+        deadlines.discard(name)
+
+    deadlines = Deadlines(deadlineOf)
+    deadlines.add("a", 1.0)
+    assert deadlines.popDue(1.0, 5) == [] and not len(deadlines)

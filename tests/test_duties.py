@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.task import Clock
-from twisted.logger import globalLogPublisher
+from twisted.logger import capturedLogs, globalLogPublisher
 
 from txsessions.duties import BATCH, Duties
 
@@ -179,6 +179,27 @@ def test_raising() -> None:
     assert [name for _, name in work.done] == ["a", "b", "c"]
     [event] = events
     assert event["sid"] == "a" and event["log_failure"].check(ZeroDivisionError)
+
+
+def test_unknownTime() -> None:
+    """
+    One whose time cannot be told is reported, and hurts no other: neither those that are due
+    with it, nor those that come later.
+    """
+    clock, done = Clock(), []
+
+    def timeOf(name: str) -> float:
+        return {"a": 1.0, "c": 1.0, "d": 2.0}[name]
+
+    duties = Duties(clock, timeOf, done.append)
+    for name, time in (("a", 1.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):
+        duties.add(name, time)
+    with capturedLogs() as events:
+        clock.advance(1)
+        assert done == ["a", "c"]
+        clock.advance(1)
+    assert done == ["a", "c", "d"]
+    assert [event["log_failure"].type for event in events] == [KeyError]
 
 
 def test_manyAtOnce() -> None:

@@ -175,3 +175,19 @@ def test_shortLists() -> None:
     work.add(10 * BATCH)
     assert sum(map(len, work.overdue._waiting)) == 10 * BATCH
     assert max(map(len, work.overdue._waiting)) <= BATCH
+
+
+def test_notFound() -> None:
+    """
+    One that its handle does not find, or that finds another one, is asked about as well: it
+    may have a reactor of its own, and nobody but that may know it.
+    """
+    work = Work()
+    (other,) = work.add()
+    del work.sessions[other.sid]
+    lone, hidden = Session("lone"), Session(other.sid)
+    for session in (lone, hidden):
+        work.overdue.add(session)
+    work.sessions[other.sid] = other
+    work.sweeps[0].callback(None)
+    assert work.asked == [other, lone, hidden]

@@ -248,3 +248,47 @@ class TestTimeouts:
             return session
 
         assert self.liveOf(scene(), make) == (seconds, 3000)
+
+    def test_stockClass(self, scene):
+        """
+        A session of stock Twisted has time-outs, too, where the manager says them.
+        """
+        it = scene()
+        site = it.makeSite()
+        site.sessionFactory = server.Session
+        site.sessionManager = SessionManager(
+            it.store, it.clock, sessionTimeout=300, absoluteTimeout=3000
+        )
+        sessions = []
+        it.get(it.browser(site), lambda request: sessions.append(request.getSession()) or b"")
+        (session,) = sessions
+        assert (session.sessionTimeout, session.absoluteTimeout) == (300, 3000)
+        session.expire()
+
+    def test_property(self, scene):
+        """
+        What a class says by a property is asked for, and no more.
+        """
+        done = []
+
+        class Says(Session):
+            @property
+            def sessionTimeout(self) -> float:
+                return 60
+
+            @sessionTimeout.setter
+            def sessionTimeout(self, seconds: float) -> None:
+                done.append(seconds)
+
+            @sessionTimeout.deleter
+            def sessionTimeout(self) -> None:
+                done.append("deleted")
+
+        it = scene()
+        site = it.makeSite()
+        site.sessionFactory = Says
+        site.sessionManager = SessionManager(it.store, it.clock, sessionTimeout=300)
+        sessions = []
+        it.get(it.browser(site), lambda request: sessions.append(request.getSession()) or b"")
+        assert [session.sessionTimeout for session in sessions] == [60]
+        assert done == []

@@ -9,13 +9,15 @@ from random import Random
 
 import pytest
 
+from txsessions import sharded
 from txsessions.sharded import SHARDS, ShardedDict
 
 
-def test_asADictionary() -> None:
+def test_asADictionary(monkeypatch: pytest.MonkeyPatch) -> None:
     """
     Whatever is put in and taken out, in whichever order, it has what a dictionary would have.
     """
+    monkeypatch.setattr(sharded, "WHOLE", 100)
     random = Random(20261121)
     ours: ShardedDict[int] = ShardedDict()
     theirs: dict[str, int] = {}
@@ -44,6 +46,7 @@ def test_inSmallOnes() -> None:
     back.
     """
     ours: ShardedDict[None] = ShardedDict()
+    assert len(ours._shards) == 1
     empty = max(map(sys.getsizeof, ours._shards))
     names = [f"{number:032x}" for number in range(64_000)]
     for name in names:

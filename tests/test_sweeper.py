@@ -397,3 +397,29 @@ def test_learns() -> None:
         assert limits[-1] == last
         clock.advance(3600)
     resultOf(sweeper.stop())
+
+
+def test_learnsWithoutEndings() -> None:
+    """
+    Where few of those that come up have ended, since the others were touched, the batches do
+    not stay small because it takes long to tell those few.
+    """
+    clock = Clock()
+    memory = MemoryStore(clock)
+    store = RecordingStore(memory)
+    sweeper = Sweeper(store, clock, SlowTelling(clock, 0.001))
+    sweeper.start()
+    for number in range(10_000):
+        sid = f"{number:032x}"
+        resultOf(memory.createSession(Record(sid, bytes(32), 0.0, 0.0, 10.0)))
+        if number % 1000:
+            resultOf(memory.saveSession(Change(sid, lastModified=9.0)))
+    clock.advance(11)
+    sweeper.run()
+    for _ in range(10_000):
+        clock.advance(0)
+    limits = [call.arguments[0] for call in store.calls if call.name == "claimExpired"]
+    assert CHUNK < min(limits) < BATCH / 2
+    assert all(after <= 2 * before for before, after in pairwise(limits))
+    assert len(limits) < 3 * 10_000 / BATCH
+    resultOf(sweeper.stop())

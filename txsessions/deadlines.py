@@ -24,6 +24,12 @@ RUN: Final = 1000
 How many entries a run has at the most: so many are sorted in a fifth of a millisecond.
 """
 
+MINIMUM: Final = 50
+"""
+With how few entries left a run is given up.  What lives long would be alone in a run
+of its own, otherwise, with all of those gone that came when it did.
+"""
+
 MOVED: Final = 8
 """
 How many entries of runs are looked at in each operation, while they are being cleared
@@ -43,14 +49,15 @@ class Deadlines:
     What comes goes into a small heap.  When that is full, its entries become a run:
     a list that is sorted once, with the earliest at its end.  A second heap has the
     earliest of each run.  So no heap is large: in one of a million each entry moves
-    twenty times before it comes up, and each time far in the memory.
+    twenty times before it comes up, and each time far in the memory.  The last of a run
+    go back to where they came from.
 
     There are entries that are no longer valid: their name is gone, or has an earlier
     entry.  When they become too many, the valid ones of all runs go back to where they
     came from, a few at each operation, and the others are dropped.
 
     @ivar _deadlineOf: Called with a name; gives its deadline now in seconds,
-        or C{None} when the name is gone.
+        or C{None} when the name is gone; must not raise.
     @ivar _young: A heap of pairs of a deadline and a name; none is later than the
         name's deadline is now.
     @ivar _runs: A heap of the earliest such pair of each run, with what else is in
@@ -99,28 +106,24 @@ class Deadlines:
     def popDue(self, now: float, limit: int) -> list[str]:
         """
         Take out at most so many names whose deadline is C{now} or earlier, the
-        earliest first.  At most C{limit} entries are looked at, so that the
-        time it takes is bounded: an empty list does not say that nothing is
-        due; L{next} does.
+        earliest first.  For at most C{limit} names it is asked when they are due
+        now, so that the time it takes is bounded: an empty list does not say that
+        nothing is due; L{next} does.
         """
         due: list[str] = []
         for _ in range(limit):
-            first = self._first()
+            first = self._cleared()
             if first is None or first[0] > now:
                 break
             self._drop(first)
             if not self._isValid(first):
                 continue
             earliest, name = first[0], first[1]
-            try:
-                deadline = self._deadlineOf(name)
-            except BaseException:
-                del self._known[name]
-                raise
+            deadline = self._deadlineOf(name)
             if deadline is not None and deadline > earliest:
                 self._place(name, deadline)
                 continue
-            del self._known[name]
+            self._known.pop(name, None)
             if deadline is not None:
                 due.append(name)
         return due
@@ -174,10 +177,12 @@ class Deadlines:
         self._count -= 1
         if self._young and first is self._young[0]:
             heappop(self._young)
-        elif run := first[2]:
+        elif len(run := first[2]) > MINIMUM:
             heapreplace(self._runs, (*run.pop(), run))
         else:
             heappop(self._runs)
+            while run:
+                self._move(run.pop())
 
     def _isValid(self, entry: Any) -> bool:
         """

@@ -54,6 +54,7 @@ class Duties:
     in each turn of the reactor.
 
     @ivar _clock: The L{IReactorTime} of the times.
+    @ivar _timeOf: Called with a name; gives the time at which it is due now.
     @ivar _do: Called with a name that is due; may return a L{Deferred} that
         does not fail.
     @ivar _call: The delayed call, or C{None}.
@@ -74,7 +75,8 @@ class Duties:
             is due now, or C{None} when there is nothing to do for it any more.
         """
         self._clock = clock
-        self._deadlines = Deadlines(timeOf)
+        self._deadlines = Deadlines(self._timeNow)
+        self._timeOf = timeOf
         self._do = do
         self._call: IDelayedCall | None = None
         self._at = 0.0
@@ -168,6 +170,16 @@ class Duties:
                 break
         self._arm()
         return results
+
+    def _timeNow(self, name: str) -> float | None:
+        """
+        When a name is due.  What goes wrong hurts no other; it is not asked again.
+        """
+        try:
+            return self._timeOf(name)
+        except Exception:
+            self._log.failure("The time of session {sid} is not known.", sid=name)
+            return None
 
     def _doOne(self, name: str) -> Any:
         """

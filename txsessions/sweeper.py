@@ -148,8 +148,8 @@ class Sweeper:
         Claim one batch, and tell what it brings in, however late.
         """
 
-        began = self._clock.seconds()
-        claiming = self._store.claimExpired(self._limit)
+        began, limit = self._clock.seconds(), self._limit
+        claiming = self._store.claimExpired(limit)
         # A store in memory has held the reactor for it.
         isHere = claiming.called
 
@@ -158,25 +158,27 @@ class Sweeper:
             for ending in claim.endings:
                 self._tell(ending)
             used = self._clock.seconds() - start
-            if claim.endings and isHere:
-                self._learn(used / len(claim.endings), SLICE, CHUNK)
-            elif claim.endings:
-                self._learn(used / len(claim.endings), TRIP_SLICE, TRIP_CHUNK)
+            if isHere:
+                self._learn(limit, used, SLICE, CHUNK)
+            else:
+                self._learn(limit, used, TRIP_SLICE, TRIP_CHUNK)
             return claim
 
         return claiming.addCallback(tell)
 
-    def _learn(self, seconds: float, slice: float, least: int) -> None:
+    def _learn(self, limit: int, seconds: float, slice: float, least: int) -> None:
         """
         Find out from one batch how large the next one may be.
 
-        @param seconds: For how long each ending of it held the reactor.
-        @param slice: How long all together may.
+        @param limit: How large it could be.  It may have ended few, and have looked
+            at many that were touched.
+        @param seconds: How long it held the reactor.
+        @param slice: How long it may.
         @param least: How large one is at the least.
         """
-        fitting = slice / seconds if seconds > 0 else BATCH
-        # One ending says little: the next batch is at most twice as large.
-        self._limit = max(least, min(BATCH, 2 * self._limit, int(fitting)))
+        fitting = int(limit * slice / seconds) if seconds > 0 else BATCH
+        # One that had little to do says little.
+        self._limit = max(least, min(BATCH, 2 * limit, fitting))
 
     def _claimed(self, claim: Claim) -> None:
         """

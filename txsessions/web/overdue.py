@@ -21,9 +21,9 @@ class Overdue:
     not answer.
 
     However many they are, they wait for one sweep, and some are asked about at
-    a time.  What waits are their handles, in lists that are short: those that end
-    meanwhile are gone at once, and Python's collector of garbage need not look at a
-    new list of a million.
+    a time.  What waits are the handles of those that are found by them, in lists that
+    are short: those that end meanwhile are gone at once, and Python's collector of
+    garbage need not look at a new list of a million.
 
     @ivar _clock: An L{IReactorTime}.
     @ivar _find: Gives the live session of a public handle, or C{None}.
@@ -47,8 +47,8 @@ class Overdue:
         self._find = find
         self._sweep = sweep
         self._recheck = recheck
-        self._waiting: deque[list[str]] = deque()
-        self._left: deque[list[str]] = deque()
+        self._waiting: deque[list[Any]] = deque()
+        self._left: deque[list[Any]] = deque()
         self._isBusy = False
         self._call: IDelayedCall | None = None
 
@@ -58,7 +58,8 @@ class Overdue:
         """
         if not self._waiting or len(self._waiting[-1]) >= BATCH:
             self._waiting.append([])
-        self._waiting[-1].append(session.sid)
+        isFound = self._find(session.sid) is session
+        self._waiting[-1].append(session.sid if isFound else session)
         if not self._isBusy:
             self._isBusy = True
             self._begin()
@@ -92,7 +93,8 @@ class Overdue:
         Ask about some.
         """
         self._call = None
-        some = map(self._find, self._left.popleft() if self._left else [])
+        waited = self._left.popleft() if self._left else []
+        some = [self._find(each) if isinstance(each, str) else each for each in waited]
         asking = [
             self._recheck(session)
             for session in some

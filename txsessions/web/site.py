@@ -420,14 +420,16 @@ def _saysItself(session: Any, name: str) -> bool:
     Whether a session, or a class of it that is the application's, has this
     attribute; also where it has the value that is usual.
     """
-    value = getattr(session, name)
+    places = (kind for kind in type(session).__mro__ if name in vars(kind))
+    if next(places, server.Session) not in (StoredSession, server.Session):
+        return True
     with suppress(AttributeError):
+        value = getattr(session, name)
         # Who looks into __dict__ makes Python keep all attributes there from then on.
         delattr(session, name)
         setattr(session, name, value)
         return True
-    places = (kind for kind in type(session).__mro__ if name in vars(kind))
-    return next(places, server.Session) not in (StoredSession, server.Session)
+    return False
 
 
 class Site(SessionSiteMixin, server.Site):  # type: ignore[misc]  # the mixin's base is for types only
