@@ -188,7 +188,7 @@ def test_endingMakesNoObjects() -> None:
         site.reactor.advance(0)
     assert len(told) == 1000
     assert max(counts) < before + 200
-    assert len(gc.get_objects()) < before - 5000
+    assert len(gc.get_objects()) < before - 4500
     site.stopFactory()
 
 
