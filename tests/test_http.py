@@ -312,7 +312,7 @@ async def test_storeFails(openShop, makeStore, operation):
     assert (await shop.get("visit", token)).text == "2"
 
 
-def isGivenUp(call: Any) -> float:
+def givenUpAt(call: Any) -> float:
     """
     When a delayed call gives something up, in seconds; 0 if it does something else.
     """
@@ -336,7 +336,7 @@ async def test_storeHangs(openShop, makeStore, operation):
     await until(lambda: len(shop.clock.getDelayedCalls()) > calls)
     # The load that goes before a save has a time-out of its own, which is shorter.
     late = shop.clock.seconds() + timeout - 1
-    await until(lambda: any(isGivenUp(call) > late for call in shop.clock.calls))
+    await until(lambda: any(givenUpAt(call) > late for call in shop.clock.calls))
     shop.clock.advance(timeout - 0.1)
     for _ in range(5):
         await deferLater(reactor, 0)

@@ -157,7 +157,7 @@ class Deadlines:
             self._count += len(run) - len(young)
             young.clear()
             if run:
-                heappush(self._runs, _first(run))
+                heappush(self._runs, _withoutFirst(run))
 
     def _cleared(self) -> Any:
         """
@@ -189,7 +189,7 @@ class Deadlines:
         if self._young and first is self._young[0]:
             heappop(self._young)
         elif len(run := first[3]) > MINIMUM:
-            heapreplace(self._runs, _first(run))
+            heapreplace(self._runs, _withoutFirst(run))
         else:
             heappop(self._runs)
             while run:
@@ -249,10 +249,12 @@ class Deadlines:
             self._move(name, deadline)
 
 
-def _first(run: Run) -> tuple[float, str, int, Run]:
+def _withoutFirst(run: Run) -> tuple[float, str, int, Run]:
     """
-    Take the earliest entry out of a run, for the heap of them.  Where a name is in two
-    with the same deadline, something has to be less that can be compared.
+    A run as it is in the heap of them: its earliest entry, taken out of it, and the others.
+
+    The number between the two differs for each run: a name may be in several with the
+    same deadline, and dicts cannot be compared.
     """
     name, deadline = run.popitem()
     return deadline, name, id(run), run
