@@ -20,7 +20,7 @@ from hashlib import sha256
 from hmac import compare_digest
 from typing import Final
 
-import attrs
+import msgspec
 
 SID_BYTES: Final = 16
 """
@@ -46,17 +46,19 @@ The audience of a session whose token travels over HTTPS only.
 _matchStock = re.compile(rb"[0-9a-f]{64}").fullmatch
 
 
-@attrs.frozen
-class Token:
+class Token(msgspec.Struct, frozen=True, gc=False):
     """
-    A token in its two halves.
+    A token in its two halves.  Its C{repr} shows the public one.
 
     @ivar sid: The public handle: 32 hexadecimal digits.
     @ivar verifier: The secret half, as bytes of any length.
     """
 
     sid: str
-    verifier: bytes = attrs.field(repr=False)
+    verifier: bytes
+
+    def __repr__(self) -> str:
+        return f"Token(sid={self.sid!r})"
 
 
 def parse(token: bytes) -> Token | None:

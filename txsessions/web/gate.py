@@ -125,9 +125,21 @@ class Gate:
         """
         Wait until it is saved.
         """
-        waiting.addCallbacks(self._saved, self._failed).addErrback(self._response.goneWrong)
+        waiting.addBoth(self._answered)
 
-    def _saved(self, result: object) -> None:
+    def _answered(self, result: object) -> None:
+        """
+        It is saved, or could not be.
+        """
+        try:
+            if isinstance(result, Failure):
+                self._failed(result)
+            else:
+                self._saved()
+        except Exception:
+            self._response.goneWrong(Failure())
+
+    def _saved(self) -> None:
         """
         It is saved; what the handler changed before it said more has to be too.
         What others change in the meantime does not keep this response.

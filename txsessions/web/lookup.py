@@ -139,7 +139,7 @@ class SessionLookup:
         """
         The live session that one token opens; as L{find}.
         """
-        sessions, token = self._site.sessions, self._parse(value)
+        sessions, token = self._site.liveSessions, self._parse(value)
         live = sessions.bySid(sidOf(value) if token is None else token.sid)
         if live is None:
             other = sessions.get(value) if sessions.hasOthers else None
@@ -156,11 +156,12 @@ class SessionLookup:
         if not live.isStored():
             return not live.isNew
         manager = self._site.sessionManager
-        if not live.isExact():
-            return False
         # That one is over which others use as well only the store can say: a touch may be
         # on its way.
-        return manager.isOwner or (live.isInTime(manager.clock.seconds()) and self._isCurrent(live))
+        isAsStored = manager.isOwner or (
+            self._isCurrent(live) and live.isInTime(manager.clock.seconds())
+        )
+        return isAsStored and live.isExact()
 
     def _isCurrent(self, live: Session) -> bool:
         """
@@ -220,7 +221,7 @@ class SessionLookup:
         @param since: The doubts and the epoch when it began to be loaded.
         """
         site, (doubts, epoch) = self._site, since
-        live = site.sessions.bySid(token.sid)
+        live = site.liveSessions.bySid(token.sid)
         if record is None:
             return self._none(None, live, value, audience)
         wasOpened = live is not None and live.wasOpenedBy(value, audience, record.verifier)
@@ -245,7 +246,7 @@ class SessionLookup:
         The store says that there is no session any more, or cannot answer.
         """
         found = self._site.sessionManager.noRecord(failure, Ended)
-        return self._none(found, self._site.sessions.bySid(token.sid), value, audience)
+        return self._none(found, self._site.liveSessions.bySid(token.sid), value, audience)
 
     def _none(self, found: Any, live: Session | None, value: bytes, audience: bytes) -> Any:
         """

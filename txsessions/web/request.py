@@ -83,8 +83,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
         if waiting is None:
             self._processNow()
         else:
-            waiting.addCallbacks(self._processLater, self._notLoaded)
-            waiting.addErrback(self.goneWrong)
+            waiting.addBoth(self._processLater)
 
     def getSession(
         self, sessionInterface: InterfaceClass | None = None, forceNotSecure: bool = False
@@ -218,10 +217,15 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
 
     def _processLater(self, result: object) -> None:
         """
-        Process the request, now that its sessions are there.
+        Process the request, now that its sessions are there, or could not be loaded.
         """
-        if not self._disconnected:
-            self._processNow()
+        try:
+            if isinstance(result, Failure):
+                self._notLoaded(result)
+            elif not self._disconnected:
+                self._processNow()
+        except Exception:
+            self.goneWrong(Failure())
 
     def _renderLater(self, result: object, resrc: Any) -> None:
         """

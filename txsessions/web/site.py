@@ -257,7 +257,7 @@ class SessionSiteMixin(_Site):
         @return: The session; C{None} if the C{sessionFactory} makes none that
             can be kept in a store.
         """
-        session = self.sessions.bySid(record.sid)
+        session = self.liveSessions.bySid(record.sid)
         if session is not None and not session.isStored():
             # One that is not stored yet got the token of one that is.
             session.renewToken()
