@@ -13,6 +13,7 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from interpreter import needsPlainDicts
 
 from txsessions import deadlines as module
 from txsessions.deadlines import MAXIMUM_STALE, MINIMUM, MOVED, RUN, Deadlines
@@ -314,14 +315,23 @@ def test_manyAtOnce() -> None:
 
 def test_shortLists() -> None:
     """
-    There is no long list that Python's collector of garbage would look at again and again, and
-    it does not look at runs at all.
+    There is no long list that Python's collector of garbage would look at again and again.
     """
     deadlines = watch({f"{each:08}": float(each) for each in range(20_000)})
     for name in range(15_000):
         deadlines.discard(f"{name:08}")
     runs = [run for _, _, _, run in deadlines._runs]
     assert max(map(len, [deadlines._young, deadlines._runs, *runs])) <= RUN
+    assert len(runs) > 3
+
+
+@needsPlainDicts
+def test_notCollected() -> None:
+    """
+    The collector does not look at runs at all.
+    """
+    deadlines = watch({f"{each:08}": float(each) for each in range(5_000)})
+    runs = [run for _, _, _, run in deadlines._runs]
     assert len(runs) > 3 and not any(map(gc.is_tracked, runs))
 
 

@@ -9,6 +9,7 @@ import weakref
 from typing import Any
 
 import pytest
+from interpreter import needsNoDict
 from scenes import (
     COOKIE,
     SharedStore,
@@ -172,6 +173,7 @@ class TestMemory:
         gc.collect()
         assert it.get(browser, lambda request: b"%d" % request.getSession().extra).body == b"1"
 
+    @needsNoDict
     def test_fewObjects(self, scene):
         """
         Of a live session the garbage collector sees three objects: the session, its data
@@ -188,6 +190,7 @@ class TestMemory:
         kinds = {type(each) for each in own if gc.is_tracked(each)}
         assert kinds == {Session, SessionData, Tracker}
 
+    @needsNoDict
     def test_noDict(self, scene, monkeypatch):
         """
         Python keeps the attributes of a session where there is no dict of them; also where

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from interpreter import needsPlainDicts
 
 from txsessions.record import Record
 from txsessions.stores import packed
@@ -122,6 +123,7 @@ def test_unusual(facts: dict[str, Any]) -> None:
     )
 
 
+@needsPlainDicts
 def test_notCollected() -> None:
     """
     The collector of garbage does not look at those that are packed.

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from twisted.internet.error import AlreadyCalled
 from twisted.internet.task import Clock
 from twisted.web.resource import Resource
 
@@ -235,7 +236,7 @@ def lived(steps: list[str], rests: bool) -> list[Any]:
     for step in steps:
         try:
             STEPS[step](session)
-        except SessionError as e:
+        except (SessionError, AlreadyCalled) as e:
             seen.append(type(e))
         if rests:
             session.rest()
