@@ -5,6 +5,7 @@ Tests for L{txsessions.deadlines}.
 from __future__ import annotations
 
 import gc
+from math import nan
 from random import Random
 from time import process_time
 from typing import Any
@@ -16,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from interpreter import needsPlainDicts
 
 from txsessions import deadlines as module
-from txsessions.deadlines import MAXIMUM_STALE, MINIMUM, MOVED, RUN, Deadlines
+from txsessions.deadlines import MAXIMUM_STALE, MINIMUM, MOVED, MOVES, RUN, Deadlines
 
 names = st.sampled_from("abcdefgh")
 times = st.integers(0, 50).map(float)
@@ -311,6 +312,35 @@ def test_manyAtOnce() -> None:
     assert sorted(due) == sorted(model)
     assert not deadlines and deadlines.next() is None
     assert process_time() - began < 10
+
+
+def test_runsInStep() -> None:
+    """
+    Where all runs come to their ends at the same moment, and much of that is gone, one look
+    moves no more than a few entries for each name that it may take out.
+    """
+    model = {f"{each:08}": float(each % RUN) for each in range(200_000)}
+    deadlines = watch(model)
+    for name in [name for name, deadline in model.items() if 940 <= deadline <= 960]:
+        del model[name]
+        deadlines.discard(name)
+    due, moves = [], []
+    while deadlines.next() is not None:
+        before = deadlines._moved
+        due += deadlines.popDue(1e9, 100)
+        moves.append(deadlines._moved - before)
+    assert sorted(due) == sorted(model)
+    assert max(moves) <= MOVES * 100 + (MAXIMUM_STALE + 1) * MINIMUM < sum(moves)
+
+
+def test_noNumber() -> None:
+    """
+    What is due at no moment that can be told is due at once, and keeps none of the others.
+    """
+    model = {"late": 1e6, "never": nan, "later": 2e6, "soon": 5.0}
+    deadlines = watch(model)
+    assert sorted(deadlines.popDue(5.0, 10)) == ["never", "soon"]
+    assert deadlines.popDue(2e6, 10) == ["late", "later"]
 
 
 def test_shortLists() -> None:

@@ -5,6 +5,7 @@ No byte of a response leaves before what it changed in the session is saved.
 from __future__ import annotations
 
 import warnings
+from asyncio import CancelledError
 from typing import Any
 
 import pytest
@@ -342,3 +343,40 @@ def test_everySoManiethSaveFails(scene, every, isShared, answersOnly):
         assert stored in (acknowledged, acknowledged + (response.code != 200 and answersOnly))
         acknowledged = stored
     it.errors.flush("the test broke the store")
+
+
+class Cancelling(Request):
+    """
+    A request in which something is raised that is no error, when its session has come.
+    """
+
+    def _processNow(self) -> None:
+        raise CancelledError
+
+
+class CancellingLate(Request):
+    """
+    The same, when its session was saved.
+    """
+
+    def passFinish(self) -> None:
+        raise CancelledError
+
+
+@pytest.mark.parametrize("kind", [Cancelling, CancellingLate])
+def test_cancelled(scene, kind):
+    """
+    Whatever is raised behind a load or a save, the connection is closed, and the client
+    does not wait for ever.
+    """
+    it = scene(memory=SharedStore(), wrap=gated)
+    browser = it.browser()
+    response = it.ask(browser, count)
+    it.store.openAll()
+    assert resultOf(response).code == 200
+    it.site.requestFactory = kind
+    connection = browser.connect()
+    response = it.ask(connection, count)
+    it.store.openAll()
+    assert not connection.isOpen
+    it.errors.flush("A request failed")

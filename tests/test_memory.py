@@ -9,6 +9,7 @@ from random import Random
 from time import process_time
 from typing import Any
 
+import pytest
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -269,3 +270,13 @@ def test_manyOld() -> None:
     assert left == [count - 2, count - 2 - PAGE]
     assert resultOf(ended) == count - 2
     assert list(store._records) == [newRecord(0).sid]
+
+
+def test_noDeadline() -> None:
+    """
+    A session whose end cannot be told is not kept; it would be there for ever.
+    """
+    store = MemoryStore(Clock())
+    with pytest.raises(OverflowError):
+        store.createSession(newRecord(1, sessionTimeout=10**400))
+    assert not resultOf(store.hasSession(newRecord(1).sid))

@@ -5,6 +5,7 @@ Tests for L{txsessions.stores.memoryjournal}, beside the contract that all journ
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from time import process_time
 from typing import Any
 
@@ -138,6 +139,34 @@ def test_idle() -> None:
     journal.dismiss("mail")
     journal.write(None, IDLE, 0.0)  # type: ignore[arg-type]  # it does not look
     assert journal._backlogs == {}
+
+
+def test_dismissMany() -> None:
+    """
+    What a dismissed observer had still to be told is let go of in many turns of the reactor,
+    whether somebody has it or not; who enrols meanwhile begins anew.
+    """
+    clock, left = Clock(), []
+
+    class Watched(MemoryStore):
+        async def _turn(self) -> None:
+            left.append(len(backlog._entries))
+            await super()._turn()
+
+    store = Watched(clock)
+    resultOf(store.enrol("mail"))
+    writeSome(store._journal, range(6 * AT_ONCE))
+    backlog = store._journal._backlogs["mail"]
+    assert len(resultOf(store.takeEndings("mail", AT_ONCE + 1, 60.0))) == AT_ONCE + 1
+    dismissing = store.dismiss("mail")
+    assert not dismissing.called
+    resultOf(store.enrol("mail"))
+    clock.advance(0)
+    resultOf(dismissing)
+    sizes = [6 * AT_ONCE, *left, len(backlog._entries)]
+    assert all(0 < a - b <= 2 * AT_ONCE for a, b in pairwise(sizes)) and sizes[-1] == 0
+    writeSome(store._journal, [7])
+    assert numbersOf(resultOf(store.takeEndings("mail", 10, 60.0))) == [7]
 
 
 def test_many() -> None:

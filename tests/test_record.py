@@ -12,6 +12,7 @@ import attrs
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from txsessions.errors import SessionEnded, VersionConflict
 from txsessions.lifetime import ABSOLUTE, IDLE
@@ -287,7 +288,7 @@ def test_representation() -> None:
         **facts,
     )
     for value in (record, change):
-        for text in (repr(value), str(value), f"{value}", f"{value!s:>5}"):
+        for text in (repr(value), str(value), f"{value}", f"{value!s:>5}", pretty_repr(value)):
             assert SID in text
             assert not list(secretsIn(text))
     assert repr(UNCHANGED) == "UNCHANGED"

@@ -11,6 +11,7 @@ from typing import Any
 
 import attrs
 import pytest
+from rich.pretty import pretty_repr
 from scenes import COOKIE, SharedStore, count
 from twisted.logger import eventAsText, globalLogPublisher
 from zope.interface import Interface, implementer
@@ -307,7 +308,13 @@ def test_everyObject(scene, tmp_path):
     for each in objects:
         if isinstance(each, str | bytes | dict | list | tuple):
             continue
-        for text in (repr(each), str(each), f"{each}", pformat(each)):
+        for text in (
+            repr(each),
+            str(each),
+            f"{each}",
+            pformat(each),
+            pretty_repr(each, max_depth=3),
+        ):
             assert not secretsIn(text), type(each)
             assert not any(token[32:] in text for token in tokens), type(each)
     it.errors.events.clear()

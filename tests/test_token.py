@@ -10,6 +10,7 @@ from binascii import hexlify
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.pretty import pretty_repr
 
 from txsessions.token import (
     INSECURE,
@@ -132,3 +133,13 @@ def test_brokenEntropy() -> None:
 
     with pytest.raises(OSError, match="no randomness"):
         reworked(sidOf(STOCK), broken)
+
+
+def test_representation() -> None:
+    """
+    However a token is shown, its secret half is not.
+    """
+    token = parse(STOCK)
+    assert token is not None
+    for text in (repr(token), str(token), pretty_repr([token])):
+        assert token.sid in text and token.verifier.decode() not in text

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush, heapreplace
+from math import inf, isnan
 from typing import Any, Final
 
 from .sharded import ShardedDict
@@ -34,6 +35,11 @@ MOVED: Final = 8
 """
 How many entries of runs are looked at in each operation, while they are being cleared
 of what is no longer valid.  All of a million at once would hold the reactor.
+"""
+
+MOVES: Final = 4
+"""
+How many entries may be moved in one operation for each name that it may take out.
 """
 
 SLACK: Final = 64
@@ -73,6 +79,7 @@ class Deadlines:
         the run.
     @ivar _clearing: What is in those runs that are being cleared.
     @ivar _count: How many entries there are.
+    @ivar _moved: How many have been moved back from runs since there are any.
     @ivar _known: For each name the deadline of its valid entry.
     """
 
@@ -81,7 +88,7 @@ class Deadlines:
         self._young: list[tuple[float, str]] = []
         self._runs: list[tuple[float, str, int, Run]] = []
         self._clearing: list[Run] = []
-        self._count = 0
+        self._count = self._moved = 0
         self._known: ShardedDict[float] = ShardedDict()
 
     def __len__(self) -> int:
@@ -116,13 +123,14 @@ class Deadlines:
         """
         Take out at most so many names whose deadline is C{now} or earlier, the
         earliest first.  For at most C{limit} names it is asked when they are due
-        now, so that the time it takes is bounded: an empty list does not say that
-        nothing is due; L{next} does.
+        now, and no more entries are moved than a few for each, so that the time it
+        takes is bounded: an empty list does not say that nothing is due; L{next} does.
         """
         due: list[str] = []
+        enough = self._moved + MOVES * limit
         for _ in range(limit):
             first = self._cleared()
-            if first is None or first[0] > now:
+            if first is None or first[0] > now or self._moved > enough:
                 break
             self._drop(first)
             if not self._isValid(first):
@@ -139,8 +147,11 @@ class Deadlines:
 
     def _place(self, name: str, deadline: float) -> None:
         """
-        Let this be the valid entry of a name.
+        Let this be the valid entry of a name.  One that is no number is over, as it is
+        for L{lifetime.isInTime}; it has no place among others.
         """
+        if isnan(deadline):
+            deadline = -inf
         self._known[name] = deadline
         self._push((deadline, name))
         self._tidy()
@@ -225,6 +236,7 @@ class Deadlines:
         Put an entry of a run back to where it came from, if it is valid.
         """
         self._count -= 1
+        self._moved += 1
         if self._isValid((deadline, name)):
             self._push((deadline, name))
 

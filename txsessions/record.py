@@ -95,6 +95,12 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     def __repr__(self) -> str:
         return f"Record(sid={self.sid!r}, version={self.version!r})"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """
+        The same for C{rich}, to which a struct shows all.
+        """
+        return [("sid", self.sid), ("version", self.version)]
+
     @property
     def authenticatedAt(self) -> float | None:
         """
@@ -145,6 +151,12 @@ class Change(msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return f"Change(sid={self.sid!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """
+        The same for C{rich}, to which a struct shows all.
+        """
+        return [("sid", self.sid)]
 
     @property
     def isTouch(self) -> bool:

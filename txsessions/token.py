@@ -18,7 +18,7 @@ from binascii import hexlify
 from collections.abc import Callable
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -59,6 +59,12 @@ class Token(msgspec.Struct, frozen=True, gc=False):
 
     def __repr__(self) -> str:
         return f"Token(sid={self.sid!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """
+        The same for C{rich}, to which a struct shows all.
+        """
+        return [("sid", self.sid)]
 
 
 def parse(token: bytes) -> Token | None:

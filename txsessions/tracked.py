@@ -99,9 +99,9 @@ class Departed:
     more.  See L{Tracked}.
     """
 
-    uid: bytes
+    uid: bytes = attrs.field(repr=False)
     audience: bytes | None = None
-    sessionKey: str | None = None
+    sessionKey: str | None = attrs.field(default=None, repr=False)
     created: float = 0.0
     lastModified: float = 0.0
     sessionTimeout: float = 0.0

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from itertools import islice
 from math import inf
 from typing import Final
 
@@ -19,8 +20,9 @@ from .journal import MAXIMUM, RETENTION, JournalEntry, checkObserver, eventIDOf
 
 AT_ONCE: Final = 5_000
 """
-How many endings that are too old are dropped when somebody asks for some; all
-of a million would hold the reactor.
+How many endings that are too old are dropped when somebody asks for some, or
+of an observer that was dismissed in one turn of the reactor; all of a million
+would hold it.
 """
 
 QUIET: Final = 60.0
@@ -110,6 +112,19 @@ class Backlog:
         for eventID in eventIDs:
             self._forget(eventID)
 
+    def forgetSome(self, limit: int) -> bool:
+        """
+        Forget some of what there is.
+
+        @return: Whether there is more.
+        """
+        waiting = self._waiting
+        for _ in range(min(limit, len(waiting))):
+            self._forget(waiting.popleft())
+        for eventID in [*islice(self._until, limit)]:
+            self._forget(eventID)
+        return bool(waiting or self._until)
+
     def _lease(self, eventID: str, until: float) -> JournalEntry:
         """
         Give an ending to somebody until then.
@@ -188,13 +203,14 @@ class MemoryJournal:
         if name not in self._backlogs:
             self._backlogs[name] = Backlog(name, self._maximum)
 
-    def dismiss(self, observer: str) -> None:
+    def dismiss(self, observer: str) -> Backlog | None:
         """
-        Write nothing down for an observer any more, and forget what is there.
+        Write nothing down for an observer any more.
 
+        @return: What is there, which may be too much to be forgotten at once.
         @raise ValueError: That is no name of one.
         """
-        self._backlogs.pop(checkObserver(observer), None)
+        return self._backlogs.pop(checkObserver(observer), None)
 
     def write(self, record: Record, reason: str, now: float) -> None:
         """

@@ -37,6 +37,12 @@ class Row(msgspec.Struct, array_like=True, gc=False):
     def __repr__(self) -> str:
         return f"<Row version {self.version}>"
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        """
+        The same for C{rich}, to which a struct shows all.
+        """
+        return [("version", self.version)]
+
 
 OWNERS: Final = (str, type(None))
 TIMES: Final = (float, int)

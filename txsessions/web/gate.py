@@ -136,7 +136,7 @@ class Gate:
                 self._failed(result)
             else:
                 self._saved()
-        except Exception:
+        except BaseException:
             self._response.goneWrong(Failure())
 
     def _saved(self) -> None:

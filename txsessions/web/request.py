@@ -224,7 +224,7 @@ class SessionRequestMixin(VisitingRequest, HeldResponse):
                 self._notLoaded(result)
             elif not self._disconnected:
                 self._processNow()
-        except Exception:
+        except BaseException:
             self.goneWrong(Failure())
 
     def _renderLater(self, result: object, resrc: Any) -> None:
