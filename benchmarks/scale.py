@@ -52,10 +52,11 @@ def run(scale: Scale, names: list[str], before: dict[str, Any]) -> dict[str, Any
     @param before: The raw figures of the run before.
     @return: The raw figures.
     """
-    began, busy, raw = time.monotonic(), others(), {}
+    began, busy, raw, shares = time.monotonic(), others(), {}, {}
     if before.get("sessions") == scale.sessions and set(names) != set(PARTS):
         raw = {name: figures for name, figures in before.items() if name in PARTS}
-        busy = max(busy, before["others"])
+        shares = before["shares"]
+    shares.update(dict.fromkeys(names, busy))
     failed = {}
     for name in names:
         print(f"{name} …", file=sys.stderr)
@@ -69,6 +70,7 @@ def run(scale: Scale, names: list[str], before: dict[str, Any]) -> dict[str, Any
         **raw,
         "machine": described(),
         "others": busy,
+        "shares": shares,
         "took": time.monotonic() - began,
         "sessions": scale.sessions,
         "failed": failed,

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from growth import growth
-from tables import machineText, number, table, title
+from machine import BUSY
+from tables import WARNING, machineText, number, table, title
 
 GENERATED = ".. Written by benchmarks/scale.py: change that, and not this.\n"
 
@@ -56,6 +57,8 @@ class ScalePage:
         for name, part in parts.items():
             if name in self._raw:
                 yield from part(self._raw[name])
+                if self._raw["others"] <= BUSY < self._raw["shares"][name]:
+                    yield WARNING
         for name, reason in self._raw["failed"].items():
             yield f"The part ``{name}`` failed: {reason}\n"
 
