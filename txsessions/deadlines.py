@@ -39,7 +39,8 @@ of what is no longer valid.  All of a million at once would hold the reactor.
 
 MOVES: Final = 4
 """
-How many entries may be moved in one operation for each name that it may take out.
+How many entries may be moved in one operation for each name that it may take out,
+besides those of one run that is given up.
 """
 
 SLACK: Final = 64
@@ -127,7 +128,7 @@ class Deadlines:
         takes is bounded: an empty list does not say that nothing is due; L{next} does.
         """
         due: list[str] = []
-        enough = self._moved + MOVES * limit
+        enough = self._moved + MINIMUM + MOVES * limit
         for _ in range(limit):
             first = self._cleared()
             if first is None or first[0] > now or self._moved > enough:

@@ -272,11 +272,10 @@ class FaithfulStore(MemoryStore):
         self._former = {}
 
     def dismiss(self, observer):
-        backlog = self._journal._backlogs.get(observer)
-        answer = super().dismiss(observer)
+        backlog = self._journal._backlogs.pop(observer, None)
         if backlog is not None:
             self._former[observer] = backlog
-        return answer
+        return super().dismiss(observer)
 
     def enrol(self, observer):
         answer = super().enrol(observer)

@@ -32,11 +32,10 @@ from .remembrance import Remembrance
 
 T = TypeVar("T")
 
-PAGE: Final = 500
+PAGE: Final = 2000
 """
 How many sessions are looked at, or ended, before the reactor has its turn: with
-two observers and a watcher that takes five milliseconds, and 60 where one owner
-has a million.
+two observers and a watcher that takes a fiftieth of a second.
 """
 
 
