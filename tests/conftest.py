@@ -15,12 +15,16 @@ import pytest_twisted
 from hypothesis import HealthCheck, settings
 from scenes import scenes
 from strictness import noTroubleLeft, unhandled  # noqa: F401  # fixtures
+from twisted.logger import globalLogBeginner
 
 # How long one example takes depends on what else the machine does.
 settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("any machine")
+
+# Until a log begins Twisted keeps the last events, and the garbage of a test with them.
+globalLogBeginner.beginLoggingTo([], discardBuffer=True, redirectStandardIO=False)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell has it ignored in what it runs in the background, and so has all that this starts.

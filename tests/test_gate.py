@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import warnings
 from asyncio import CancelledError
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from scenes import (
     wrote,
     wroteNothing,
 )
+from twisted.internet.error import ConnectionDone
 from twisted.web import resource
 from twisted.web.server import NOT_DONE_YET
 
@@ -363,8 +365,8 @@ class CancellingLate(Request):
         raise CancelledError
 
 
-@pytest.mark.parametrize("kind", [Cancelling, CancellingLate])
-def test_cancelled(scene, kind):
+@pytest.mark.parametrize(("kind", "hasBody"), [(Cancelling, False), (CancellingLate, True)])
+def test_cancelled(scene, kind, hasBody):
     """
     Whatever is raised behind a load or a save, the connection is closed, and the client
     does not wait for ever.
@@ -379,4 +381,6 @@ def test_cancelled(scene, kind):
     response = it.ask(connection, count)
     it.store.openAll()
     assert not connection.isOpen
+    with nullcontext() if hasBody else pytest.raises(ConnectionDone):
+        assert resultOf(response).body == b"2"
     it.errors.flush("A request failed")
