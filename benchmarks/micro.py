@@ -28,7 +28,7 @@ from twisted.internet import reactor
 from twisted.internet.testing import StringTransport
 
 import txsessions
-from txsessions.cookie import cookieValues
+from txsessions.cookie import SessionCookie
 from txsessions.data import SessionData
 from txsessions.deadlines import Deadlines
 from txsessions.envelope import Envelopes
@@ -43,6 +43,7 @@ from txsessions.token import INSECURE, digest, matches, parse
 TOKEN = hexlify(bytes(range(32)))
 SID = TOKEN[:32].decode()
 HEADER = b"theme=dark; TWISTED_SESSION=" + TOKEN + b"; language=en"
+COOKIE = SessionCookie()
 CART = {"items": [{"article": number, "count": 1} for number in range(5)], "voucher": None}
 ATTRIBUTES = {
     "data:cart": encode("cart", CART),
@@ -82,7 +83,7 @@ def tokenSteps() -> Iterator[tuple[str, Step]]:
     assert token is not None
     ring = KeyRing(os.urandom(32))
     sealed = seal(TOKEN, ring, os.urandom)
-    yield "find the cookie", lambda: cookieValues([HEADER], b"TWISTED_SESSION")
+    yield "find the cookie", lambda: COOKIE.tokensIn([HEADER])
     yield "parse a token", lambda: parse(TOKEN)
     yield "check a verifier", lambda: matches(token, INSECURE, record.verifier)
     yield "seal a token", lambda: seal(TOKEN, ring, os.urandom)
