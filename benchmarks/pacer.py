@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import selectors
 import time
+from collections import deque
 from collections.abc import Callable
 
 import attrs
@@ -36,10 +37,13 @@ class Second:
 class Pacer:
     """
     Asks for so many pages in a second, each without a cookie.
+
+    @ivar _idle: The connections on which nothing is asked for; the one that has been so
+        for longest comes first, or the server would close it in the end.
     """
 
     def __init__(self, port: int, rate: float) -> None:
-        self._idle = [Connection(port) for _ in range(CONNECTIONS)]
+        self._idle = deque(Connection(port) for _ in range(CONNECTIONS))
         self._rate = rate
         self._selector = selectors.DefaultSelector()
 
@@ -82,7 +86,7 @@ class Pacer:
         """
         Ask for a page.
         """
-        connection = self._idle.pop()
+        connection = self._idle.popleft()
         place = connection.ask(None)
         self._selector.register(place, selectors.EVENT_READ, (connection, due))
 
