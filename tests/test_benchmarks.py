@@ -73,7 +73,7 @@ def test_scale(tmp_path: Path) -> None:
     assert figures["failed"] == {}
     assert figures["live"]["ours"]["bytes"] > 0 and figures["live"]["stock"]["rate"] > 0
     assert figures["endings"]["ours"]["total"] >= 0
-    assert figures["cold"]["ready"] > 0 and figures["cold"]["bare"] > 0
+    assert figures["cold"]["ready"] > figures["cold"]["bare"] / 2
     assert figures["clock"]["ours"] > 0
     # What a thousand sessions show is no promise for a million.
     assert "**no**" not in (tmp_path / "targets.txt").read_text()

@@ -17,11 +17,11 @@ def test_micro(tmp_path: Path) -> None:
     """
     It says of each step, and of a whole request with each kind of session, what it costs.
     """
-    command = [sys.executable, str(BENCHMARK), "--rounds=1", "--milliseconds=1"]
+    # The best of several: in one, the machine may have stopped.
+    command = [sys.executable, str(BENCHMARK), "--rounds=10", "--milliseconds=1"]
     with Process(command, tmp_path) as process:
         assert process.wait() == 0
         costs = dict(re.findall(r"^  (\S.*?) +(\d+\.\d\d)$", process.output, re.MULTILINE))
     assert len(costs) == 22
-    # How they compare is not asked: one that the machine stops in is the dearest.
-    assert all(float(costs[name]) > 1 for name in ("no session", "count, memory"))
-    assert float(costs["parse a token"]) > 0
+    assert float(costs["no session"]) < float(costs["count, memory"])
+    assert float(costs["parse a token"]) < float(costs["count, encrypted"])
